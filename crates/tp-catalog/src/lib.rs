@@ -1,0 +1,1 @@
+//! The Graph contract registry (data files) and the capabilities resolver.

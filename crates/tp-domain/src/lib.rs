@@ -1,0 +1,1 @@
+//! What things are and what may follow what: pure types and rules of TenantPilot.

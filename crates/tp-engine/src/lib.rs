@@ -1,0 +1,1 @@
+//! How work runs: start, claim, heartbeat, retry, finish, reap.

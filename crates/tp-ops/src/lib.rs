@@ -1,0 +1,1 @@
+//! What work does: one module per operation kind.

@@ -1,0 +1,2 @@
+//! The binary `tenantpilot`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! A pretend Microsoft Graph for the demo and the tests.

@@ -1,1 +1,22 @@
 //! What things are and what may follow what: pure types and rules of TenantPilot.
+//!
+//! No async, no I/O, no clock, no SQL, no HTTP. Everything here can be tested with plain values.
+//! Reading order: [`ids`] and [`time`], then who acts ([`actor`], [`access`]), then what is watched
+//! ([`tenant`], [`policy`]), then the heart: [`operation`], [`run`], [`counts`], [`reason`].
+
+mod words;
+
+pub mod access;
+pub mod actor;
+pub mod audit;
+pub mod completeness;
+pub mod counts;
+pub mod ids;
+pub mod message;
+pub mod notification;
+pub mod operation;
+pub mod policy;
+pub mod reason;
+pub mod run;
+pub mod tenant;
+pub mod time;

@@ -1,0 +1,58 @@
+//! The audit log: what was done, by whom, to what (PRODUCT U-1). Written with the change itself.
+
+use serde_json::Value;
+
+use crate::actor::Initiator;
+use crate::ids::{RunId, TenantId};
+use crate::words::words;
+
+words! {
+    /// What was done. The word is stable and is what filters and exports use.
+    pub enum AuditAction {
+        /// A workspace was created.
+        WorkspaceCreated => "workspace.created",
+        /// An account was created.
+        UserCreated => "user.created",
+        /// Somebody signed in.
+        UserSignedIn => "user.signed_in",
+        /// Somebody tried to sign in and was refused.
+        UserSignInRefused => "user.sign_in_refused",
+        /// Somebody signed out.
+        UserSignedOut => "user.signed_out",
+        /// A member was added or given another role.
+        MemberSet => "member.set",
+        /// An API token was made.
+        TokenCreated => "token.created",
+        /// An API token was used for the first time.
+        TokenFirstUsed => "token.first_used",
+        /// A tenant was added.
+        TenantCreated => "tenant.created",
+        /// A tenant's credential was stored.
+        TenantCredentialSet => "tenant.credential_set",
+        /// A run was started.
+        RunStarted => "run.started",
+        /// A run could not be queued.
+        RunDispatchFailed => "run.dispatch_failed",
+        /// Somebody asked to cancel a run.
+        RunCancelRequested => "run.cancel_requested",
+    }
+}
+
+/// What a change says of itself. The store adds time, id and scope when it writes the row.
+#[derive(Clone, Debug)]
+pub struct AuditNote {
+    /// Who.
+    pub actor: Initiator,
+    /// What.
+    pub action: AuditAction,
+    /// To what, as a kind and an id: `run`, `tenant`, `user`.
+    pub target: (&'static str, String),
+    /// The tenant, where there is one.
+    pub tenant: Option<TenantId>,
+    /// The run that it led to.
+    pub run: Option<RunId>,
+    /// The request that brought it in, for the log.
+    pub request_id: Option<String>,
+    /// Sanitised facts: before, after, chosen inputs. Never a secret.
+    pub details: Value,
+}

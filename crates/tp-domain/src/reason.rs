@@ -1,0 +1,319 @@
+//! The reason codes: why something did not go as asked (PRODUCT R-7, ruling 21).
+//!
+//! Codes are stable: never renamed, never reused. The golden file `reason-codes.txt` holds them.
+
+use crate::words::words;
+
+words! {
+    /// A stable reason. The word is what the API, the CLI, URLs and the database carry.
+    pub enum ReasonCode {
+        /// The app lacks a Graph permission.
+        PermissionMissing => "permission_missing",
+        /// The client secret or certificate has expired.
+        CredentialExpired => "credential_expired",
+        /// The client secret or certificate is not accepted.
+        CredentialInvalid => "credential_invalid",
+        /// The stored credential cannot be opened with our keys.
+        CredentialUnreadable => "credential_unreadable",
+        /// The tenant has no credential.
+        CredentialMissing => "credential_missing",
+        /// The tenant or the app is not known at the login host.
+        AppNotFound => "app_not_found",
+        /// An administrator has not consented.
+        ConsentMissing => "consent_missing",
+        /// The answer could not be read.
+        MalformedResponse => "malformed_response",
+        /// A next link led to another host or path.
+        UntrustedNextLink => "untrusted_next_link",
+        /// A next link was not a link.
+        BadNextLink => "bad_next_link",
+        /// Paging came back to a page that was seen.
+        PagingLoop => "paging_loop",
+        /// A listing had more pages than any real one.
+        PageLimit => "page_limit",
+        /// An answer was larger than the limit.
+        PayloadTooLarge => "payload_too_large",
+        /// The object was deleted meanwhile.
+        ItemGone => "item_gone",
+        /// Graph asked us to wait longer than a run may.
+        GraphThrottled => "graph_throttled",
+        /// Graph could not be reached or kept failing.
+        GraphUnavailable => "graph_unavailable",
+        /// Graph refused the request itself.
+        GraphRefused => "graph_refused",
+        /// Graph did not accept our token.
+        AuthFailed => "auth_failed",
+        /// There is no contract for this policy type.
+        UnsupportedType => "unsupported_type",
+        /// The token was for another tenant.
+        TenantMismatch => "tenant_mismatch",
+        /// The object changed since the preview.
+        TargetChanged => "target_changed",
+        /// The plan is too old.
+        PlanExpired => "plan_expired",
+        /// A write may or may not have happened.
+        UnknownOutcome => "unknown_outcome",
+        /// Microsoft waits for a second administrator.
+        AwaitingExternalApproval => "awaiting_external_approval",
+        /// Microsoft does not allow this to an app.
+        AppOnlyNotSupported => "app_only_not_supported",
+        /// The run could not be queued.
+        DispatchFailed => "dispatch_failed",
+        /// The worker stopped answering too often.
+        WorkerLost => "worker_lost",
+        /// The database has no room.
+        StorageFull => "storage_full",
+        /// Far fewer objects than last time.
+        SuspiciousShrink => "suspicious_shrink",
+        /// Another run is writing the same types.
+        ScopeBusy => "scope_busy",
+        /// A fault of ours.
+        InternalError => "internal_error",
+    }
+}
+
+/// Who can put it right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedBy {
+    /// The customer's Microsoft Entra administrator.
+    EntraAdministrator,
+    /// Whoever manages the tenant in TenantPilot.
+    TenantManager,
+    /// Whoever runs TenantPilot.
+    Operator,
+    /// Time: try again later.
+    Waiting,
+}
+
+/// Whether trying again can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryClass {
+    /// A later try may succeed by itself.
+    Transient,
+    /// It fails until somebody changes something.
+    Permanent,
+}
+
+/// What is said about a code.
+#[derive(Clone, Copy, Debug)]
+pub struct ReasonText {
+    /// One sentence: what happened.
+    pub sentence: &'static str,
+    /// One sentence: what to do.
+    pub advice: &'static str,
+    /// Who can do it.
+    pub fixed_by: FixedBy,
+    /// Whether trying again can help.
+    pub retry: RetryClass,
+}
+
+impl ReasonCode {
+    /// Whether trying again can help.
+    pub const fn retry(self) -> RetryClass {
+        self.text().retry
+    }
+
+    /// The sentence, the advice and who can act on it.
+    #[expect(clippy::too_many_lines, reason = "one table, one row per code")]
+    pub const fn text(self) -> ReasonText {
+        use FixedBy::{EntraAdministrator as Entra, Operator, TenantManager as Manager, Waiting};
+        use RetryClass::{Permanent, Transient};
+        let (sentence, advice, fixed_by, retry) = match self {
+            Self::PermissionMissing => (
+                "Microsoft Graph refused: the app lacks a permission.",
+                "Grant the permission that is named, consent to it again, then sync.",
+                Entra,
+                Permanent,
+            ),
+            Self::CredentialExpired => (
+                "The credential of this tenant has expired.",
+                "Make a new client secret or certificate in Microsoft Entra and store it here.",
+                Manager,
+                Permanent,
+            ),
+            Self::CredentialInvalid => (
+                "Microsoft Entra did not accept the credential of this tenant.",
+                "Check the client secret: store the secret's value, not its id.",
+                Manager,
+                Permanent,
+            ),
+            Self::CredentialUnreadable => (
+                "The stored credential cannot be opened with the keys of this installation.",
+                "Check the key file, or store the credential again.",
+                Operator,
+                Permanent,
+            ),
+            Self::CredentialMissing => (
+                "This tenant has no credential.",
+                "Store a client secret in the tenant's connection settings.",
+                Manager,
+                Permanent,
+            ),
+            Self::AppNotFound => (
+                "Microsoft Entra does not know this app in this tenant.",
+                "Check the tenant id, the application id and the cloud, and consent to the app.",
+                Manager,
+                Permanent,
+            ),
+            Self::ConsentMissing => (
+                "An administrator of the tenant has not consented to the app.",
+                "Open the consent link as an administrator of that tenant.",
+                Entra,
+                Permanent,
+            ),
+            Self::MalformedResponse => (
+                "Microsoft Graph sent an answer that could not be read.",
+                "Try again later. If it stays, report the Graph request id to Microsoft.",
+                Waiting,
+                Transient,
+            ),
+            Self::UntrustedNextLink => (
+                "A listing pointed to another host or path; it was not followed.",
+                "Check who answers for Microsoft Graph on your network: proxies, DNS.",
+                Operator,
+                Permanent,
+            ),
+            Self::BadNextLink => (
+                "A listing had a next link that is not a link.",
+                "Try again later. If it stays, report the Graph request id to Microsoft.",
+                Waiting,
+                Transient,
+            ),
+            Self::PagingLoop => (
+                "A listing led back to a page that was read before.",
+                "Try again later. If it stays, report the Graph request id to Microsoft.",
+                Waiting,
+                Transient,
+            ),
+            Self::PageLimit => (
+                "A listing did not end within the page limit.",
+                "Report this: no real tenant has that many objects of one type.",
+                Operator,
+                Permanent,
+            ),
+            Self::PayloadTooLarge => (
+                "An answer was larger than the size limit.",
+                "Look at the object in the Intune admin center; raise the limit if it is right.",
+                Operator,
+                Permanent,
+            ),
+            Self::ItemGone => (
+                "The object was deleted while we were reading.",
+                "Nothing to do: the next sync shows it as missing.",
+                Waiting,
+                Permanent,
+            ),
+            Self::GraphThrottled => (
+                "Microsoft Graph asked us to wait longer than a run may.",
+                "Run it again later, or run fewer things at once in this tenant.",
+                Waiting,
+                Transient,
+            ),
+            Self::GraphUnavailable => (
+                "Microsoft Graph could not be reached or kept failing.",
+                "Check the network and Microsoft's service health, then run it again.",
+                Waiting,
+                Transient,
+            ),
+            Self::GraphRefused => (
+                "Microsoft Graph refused the request.",
+                "Check that the tenant has the licence for this policy type.",
+                Entra,
+                Permanent,
+            ),
+            Self::AuthFailed => (
+                "Microsoft did not accept our sign-in.",
+                "Check the connection of this tenant, then run it again.",
+                Manager,
+                Permanent,
+            ),
+            Self::UnsupportedType => (
+                "There is no contract for this policy type, so no call was made.",
+                "Choose policy types from the list of supported types.",
+                Operator,
+                Permanent,
+            ),
+            Self::TenantMismatch => (
+                "The sign-in was answered for another tenant; it was not used.",
+                "Check the Microsoft Entra tenant id of this tenant.",
+                Manager,
+                Permanent,
+            ),
+            Self::TargetChanged => (
+                "The object changed after the preview; it was left alone.",
+                "Make a new preview.",
+                Manager,
+                Permanent,
+            ),
+            Self::PlanExpired => {
+                ("The preview is too old.", "Make a new preview.", Manager, Permanent)
+            }
+            Self::UnknownOutcome => (
+                "The answer to a write was lost: it may or may not have happened.",
+                "Compare the object with the plan before you try again.",
+                Manager,
+                Permanent,
+            ),
+            Self::AwaitingExternalApproval => (
+                "Microsoft Intune waits for a second administrator to approve.",
+                "Approve the request in the Intune admin center within three days.",
+                Entra,
+                Permanent,
+            ),
+            Self::AppOnlyNotSupported => (
+                "Microsoft does not allow this to an app without a signed-in person.",
+                "Do this one in the Intune admin center.",
+                Entra,
+                Permanent,
+            ),
+            Self::DispatchFailed => (
+                "The run could not be queued.",
+                "Try again. If it stays, look at the server's log and database.",
+                Operator,
+                Transient,
+            ),
+            Self::WorkerLost => (
+                "The worker stopped answering too many times.",
+                "Look at the workers' logs, then run it again.",
+                Operator,
+                Transient,
+            ),
+            Self::StorageFull => (
+                "The database has no room left.",
+                "Free space on the database's disk, then run it again.",
+                Operator,
+                Transient,
+            ),
+            Self::SuspiciousShrink => (
+                "Far fewer objects were listed than last time; nothing was marked missing.",
+                "Sync again: a second equal listing confirms it.",
+                Manager,
+                Transient,
+            ),
+            Self::ScopeBusy => (
+                "Another run is writing the same policy types of this tenant.",
+                "Wait for that run to end.",
+                Waiting,
+                Transient,
+            ),
+            Self::InternalError => (
+                "TenantPilot failed at this.",
+                "Look at the server's log for this run's id and report it.",
+                Operator,
+                Permanent,
+            ),
+        };
+        ReasonText { sentence, advice, fixed_by, retry }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_never_renamed() {
+        let codes: Vec<&str> = ReasonCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes.join("\n") + "\n", include_str!("../tests/golden/reason-codes.txt"));
+    }
+}

@@ -1,2 +1,64 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask <command>`.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program speaks to a terminal")]
+
+mod postgres;
+mod shell;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+/// Developer commands of TenantPilot.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs a command with a throw-away PostgreSQL around it
+    Postgres(PostgresArgs),
+}
+
+/// Which PostgreSQL the tests use.
+#[derive(Clone, Debug, Args)]
+struct ServerArgs {
+    /// A server for the tests: a URL whose role may create databases and roles. Without it an own
+    /// server is started in a temporary folder and removed afterwards.
+    #[arg(long, env = postgres::VARIABLE, hide_env_values = true)]
+    postgres: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct PostgresArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Keeps fsync on: for tests that kill the server, and for benchmarks
+    #[arg(long)]
+    durable: bool,
+    /// The command; it finds the server's URL in `TENANTPILOT_TEST_POSTGRES`
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Postgres(args) => {
+            postgres::around(args.server.postgres, args.durable, &args.command)
+        }
+    }
+}

@@ -1,1 +1,168 @@
-//! The only crate with SQL: SQLite and PostgreSQL, migrations, doors, runs, claims, audit.
+//! The only crate with SQL: SQLite and PostgreSQL behind one face.
+//!
+//! Tenant data is reached through five doors and no sixth ([`doors`]): a [`TenantScope`] for one
+//! tenant and one purpose, a [`FleetScope`] over a person's own tenants, a [`ClaimedRun`] for the
+//! worker that holds its lease, the [`Upkeep`] of the engine, and the [`Console`] of the machine's own
+//! shell. The [`Hall`] beside them holds accounts and sessions, no tenant data.
+//!
+//! How to add a query: put its text as a constant at the top of the file of its noun, with
+//! `scope_id = $1` first; make it a method of the door that may use it; add a conformance test, which
+//! runs on both databases (`tests/conformance/`). `cargo xtask tidy` fails while the test is missing.
+
+mod audit;
+mod claims;
+mod console;
+mod db;
+mod doors;
+mod error;
+mod fleet;
+mod hall;
+mod inventory;
+mod keys;
+mod migrate;
+mod notifications;
+mod policies;
+mod run_reads;
+mod run_rows;
+mod runs;
+mod scope;
+mod stmt;
+mod system;
+mod tenants;
+mod upkeep;
+mod wake;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::sync::Arc;
+
+use tp_domain::ids::Ids;
+use tp_domain::time::Timestamp;
+
+pub use claims::{Claimed, ClaimedRun, Ended, Snooze};
+pub use console::{Bootstrap, Bootstrapped, Console, ConsoleError, NewTenant, NewUser};
+pub use db::{DatabaseUrl, Dialect, TimeSource};
+pub use doors::Actor;
+pub use error::{Refused, StoreError, sqlx_error};
+pub use fleet::{FleetScope, TenantSummary};
+pub use hall::{Account, ApiTokenSecret, Hall, NewSession, SessionSecret};
+pub use inventory::{Coverage, Observed, TypeEnd};
+pub use keys::{KeyError, Keys};
+pub use migrate::SchemaState;
+pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
+pub use run_reads::{COUNT_CAP, RunCursor, RunFilter, RunPage, RunTab, TabCounts};
+pub use runs::{HowStarted, IdempotencyKey, StartRefused, Started};
+pub use scope::{TenantRef, TenantScope};
+pub use system::{SystemClock, SystemIds};
+pub use tenants::Connection;
+pub use upkeep::{HeldLease, QueueState, Swept, Upkeep, WorkerRow};
+pub use wake::Wake;
+
+use db::Db;
+
+/// What a store is opened with.
+#[derive(Debug)]
+pub struct StoreOptions {
+    /// Where the database is.
+    pub url: DatabaseUrl,
+    /// Where the time comes from.
+    pub time: TimeSource,
+    /// Where ids come from.
+    pub ids: Arc<dyn Ids>,
+    /// The keys for secrets at rest.
+    pub keys: Arc<Keys>,
+    /// How many connections: readers on SQLite, all of them on PostgreSQL.
+    pub connections: u32,
+}
+
+/// The database with all that its doors need. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: Db,
+    time: TimeSource,
+    ids: Arc<dyn Ids>,
+    keys: Arc<Keys>,
+    wake: Wake,
+}
+
+impl Store {
+    /// Brings the schema up to date.
+    pub async fn migrate(url: &DatabaseUrl) -> Result<SchemaState, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => {
+                let _lock = db::lite_lock(path)?;
+                migrate::run(Dialect::Sqlite, &db::lite_options(path)).await
+            }
+            DatabaseUrl::Postgres(url) => {
+                migrate::run(Dialect::Postgres, &db::pg_options(url)?).await
+            }
+        }
+    }
+
+    /// Says whether migrations are pending, without running them.
+    pub async fn migrate_check(url: &DatabaseUrl) -> Result<SchemaState, StoreError> {
+        match url {
+            DatabaseUrl::Sqlite(path) if !path.exists() => {
+                let known = migrate::migrator(Dialect::Sqlite).migrations.len();
+                Ok(SchemaState { known, pending: known })
+            }
+            DatabaseUrl::Sqlite(path) => {
+                migrate::check(Dialect::Sqlite, &db::lite_options(path)).await
+            }
+            DatabaseUrl::Postgres(url) => {
+                migrate::check(Dialect::Postgres, &db::pg_options(url)?).await
+            }
+        }
+    }
+
+    /// Opens a database whose schema is up to date.
+    pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let state = Self::migrate_check(&options.url).await?;
+        if state.pending > 0 {
+            return Err(StoreError::Schema(format!(
+                "the database lacks {} of {} migrations; run `tenantpilot migrate`",
+                state.pending, state.known
+            )));
+        }
+        let wake = Wake::new();
+        let db = match &options.url {
+            DatabaseUrl::Sqlite(path) => {
+                Db::open_lite(path, options.connections, options.time.clone()).await?
+            }
+            DatabaseUrl::Postgres(url) => {
+                Db::open_pg(url, options.connections, options.time.clone()).await?
+            }
+        };
+        if let Db::Pg { pool, .. } = &db {
+            wake.connect(pool.clone());
+        }
+        Ok(Self { db, time: options.time, ids: options.ids, keys: options.keys, wake })
+    }
+
+    /// The time by the store's local clock, for pages. Transactions have their own (ruling 13).
+    pub fn now(&self) -> Timestamp {
+        self.time.local()
+    }
+
+    /// Which database this is.
+    pub const fn dialect(&self) -> Dialect {
+        self.db.dialect()
+    }
+
+    /// What wakes a worker when there is work.
+    pub const fn wake(&self) -> &Wake {
+        &self.wake
+    }
+
+    /// Asks the database for an answer, for `/readyz`.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.read(db::Reach::All, |tx| Box::pin(async move { tx.raw("SELECT 1").await })).await
+    }
+
+    /// Waits for what was handed over, then closes every connection.
+    pub async fn close(&self) {
+        self.wake.close();
+        self.db.close().await;
+    }
+}

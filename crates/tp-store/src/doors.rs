@@ -1,0 +1,178 @@
+//! The doors: the only makers of the handles that reach tenant data (rule I-3).
+//!
+//! | door | who | gives |
+//! | --- | --- | --- |
+//! | [`Store::enter`] | a request of a person or a token | [`TenantScope`] |
+//! | [`Store::enter_fleet`] | pages over all of a person's tenants | [`FleetScope`] |
+//! | [`Store::claim_next`] | the engine's workers | [`crate::ClaimedRun`] |
+//! | [`Store::upkeep`] | the engine's sweeper | [`Upkeep`] |
+//! | [`Store::console`] | the machine's own shell | [`Console`] |
+//!
+//! Not visible is "not found", never "forbidden": a 403 would tell that the tenant exists (A-3).
+
+use std::marker::PhantomData;
+
+use tp_domain::access::{Capability, Need, Role};
+use tp_domain::actor::Initiator;
+use tp_domain::ids::{SessionId, TokenId, UserId, WorkerId, WorkspaceId};
+use tp_domain::operation::OperationKind;
+
+use crate::console::Console;
+use crate::db::Reach;
+use crate::error::{Refused, StoreError};
+use crate::fleet::FleetScope;
+use crate::hall::Hall;
+use crate::scope::{TenantRef, TenantScope};
+use crate::stmt::stmt;
+use crate::tenants::{TenantRow, bad_row};
+use crate::upkeep::Upkeep;
+use crate::{ClaimedRun, Store};
+
+/// Somebody who has shown who they are. Made by the hall only, never from an id.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub(crate) user: UserId,
+    pub(crate) name: String,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) via: Via,
+}
+
+/// By which way somebody came in.
+#[derive(Clone, Debug)]
+pub(crate) enum Via {
+    Session { id: SessionId, csrf: String },
+    Token { id: TokenId, name: String, capabilities: Option<Vec<Capability>> },
+}
+
+impl Actor {
+    /// The account.
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// The account's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The workspace of the session or of the token.
+    pub const fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The secret that forms of this session must carry; none for API tokens, which need none.
+    pub fn csrf(&self) -> Option<&str> {
+        match &self.via {
+            Via::Session { csrf, .. } => Some(csrf),
+            Via::Token { .. } => None,
+        }
+    }
+
+    /// Who runs and audit entries name.
+    pub fn initiator(&self) -> Initiator {
+        match &self.via {
+            Via::Session { .. } => Initiator::User { id: self.user, name: self.name.clone() },
+            Via::Token { id, name, .. } => Initiator::Token {
+                id: *id,
+                owner: self.user,
+                name: format!("{} ({name})", self.name),
+            },
+        }
+    }
+
+    /// Whether the way in allows the capability at all: a token may be narrower than its owner.
+    pub(crate) fn may_use(&self, capability: Capability) -> bool {
+        match &self.via {
+            Via::Session { .. } | Via::Token { capabilities: None, .. } => true,
+            Via::Token { capabilities: Some(allowed), .. } => allowed.contains(&capability),
+        }
+    }
+}
+
+const ENTER_BY_SLUG: &str = "\
+SELECT t.id, t.workspace_id, t.slug, t.name, t.entra_tenant_id, t.domain, t.cloud, t.client_id,
+       t.status, t.created_at, COALESCE(own.role, whole.role) AS role
+FROM tenants t
+LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = $2
+LEFT JOIN memberships whole ON whole.scope_id = t.workspace_id AND whole.user_id = $2
+WHERE t.workspace_id = $1 AND t.slug = $3 AND COALESCE(own.role, whole.role) IS NOT NULL";
+
+const ENTER_BY_ID: &str = "\
+SELECT t.id, t.workspace_id, t.slug, t.name, t.entra_tenant_id, t.domain, t.cloud, t.client_id,
+       t.status, t.created_at, COALESCE(own.role, whole.role) AS role
+FROM tenants t
+LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = $2
+LEFT JOIN memberships whole ON whole.scope_id = t.workspace_id AND whole.user_id = $2
+WHERE t.workspace_id = $1 AND t.id = $3 AND COALESCE(own.role, whole.role) IS NOT NULL";
+
+#[derive(sqlx::FromRow)]
+struct EnteredRow {
+    #[sqlx(flatten)]
+    tenant: TenantRow,
+    role: String,
+}
+
+impl Store {
+    /// Lets `actor` into one tenant for the purpose `C`.
+    ///
+    /// Not a member, or no such tenant: [`Refused::NotFound`]. A member without the capability:
+    /// [`Refused::Forbidden`]. The right is read from the database each time, so a change of role
+    /// acts on the next request.
+    pub async fn enter<C: Need>(
+        &self,
+        actor: &Actor,
+        tenant: &TenantRef,
+    ) -> Result<TenantScope<C>, Refused> {
+        let (workspace, user) = (actor.workspace.uuid(), actor.user.uuid());
+        let stmt = match tenant {
+            TenantRef::Slug(slug) => stmt!(ENTER_BY_SLUG, workspace, user, slug.as_str()),
+            TenantRef::Id(id) => stmt!(ENTER_BY_ID, workspace, user, id.uuid()),
+        };
+        let row: Option<EnteredRow> =
+            self.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;
+        let Some(row) = row else { return Err(Refused::NotFound) };
+        let role: Role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
+        if !(role.grants(C::CAPABILITY) && actor.may_use(C::CAPABILITY)) {
+            return Err(Refused::Forbidden(C::CAPABILITY));
+        }
+        Ok(TenantScope {
+            store: self.clone(),
+            tenant: row.tenant.try_into()?,
+            role,
+            actor: actor.clone(),
+            purpose: PhantomData,
+        })
+    }
+
+    /// Lets `actor` see aggregates over their own tenants. It looks nothing up by id.
+    pub fn enter_fleet(&self, actor: &Actor) -> FleetScope {
+        FleetScope { store: self.clone(), actor: actor.clone() }
+    }
+
+    /// Accounts, sessions and one's own notifications. Holds no tenant data.
+    pub fn hall(&self) -> Hall {
+        Hall { store: self.clone() }
+    }
+
+    /// Takes the next run that is due, for a worker that knows these kinds. `per_tenant` bounds how
+    /// many runs of one tenant are worked on at once.
+    pub async fn claim_next(
+        &self,
+        worker: WorkerId,
+        kinds: &[OperationKind],
+        lease: std::time::Duration,
+        per_tenant: u32,
+    ) -> Result<Option<ClaimedRun>, StoreError> {
+        crate::claims::claim_next(self, worker, kinds, lease, per_tenant).await
+    }
+
+    /// The engine's upkeep: leases, lost workers, queue depth.
+    pub fn upkeep(&self) -> Upkeep {
+        Upkeep { store: self.clone() }
+    }
+
+    /// The acts of the machine's own shell. Each is audited as actor "console".
+    pub fn console(&self) -> Console {
+        Console { store: self.clone() }
+    }
+}

@@ -1,0 +1,152 @@
+//! A person over all of their own tenants: aggregates and lists, nothing by id.
+
+use tp_domain::access::Role;
+use tp_domain::tenant::Tenant;
+use tp_domain::time::Timestamp;
+use uuid::Uuid;
+
+use crate::Store;
+use crate::db::{Reach, Tx};
+use crate::doors::Actor;
+use crate::error::StoreError;
+use crate::run_reads::{self, RunFilter, RunPage, TabCounts};
+use crate::stmt::stmt;
+use crate::tenants::{TenantRow, bad_row};
+
+// Every list of this door begins here: the tenants that the person is a member of, and no others.
+const TENANTS: &str = "\
+SELECT t.id, t.workspace_id, t.slug, t.name, t.entra_tenant_id, t.domain, t.cloud, t.client_id,
+       t.status, t.created_at, COALESCE(own.role, whole.role) AS role
+FROM tenants t
+LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = $2
+LEFT JOIN memberships whole ON whole.scope_id = t.workspace_id AND whole.user_id = $2
+WHERE t.workspace_id = $1 AND COALESCE(own.role, whole.role) IS NOT NULL
+ORDER BY t.name, t.id";
+const SUMMARY: &str = "\
+SELECT (SELECT count(*) FROM policies p WHERE p.scope_id = $1) AS policies,
+       (SELECT max(complete_at) FROM inventory_types i WHERE i.scope_id = $1) AS synced_at,
+       (SELECT count(*) FROM operation_runs r WHERE r.scope_id = $1
+          AND r.status IN ('queued', 'running')) AS active,
+       (SELECT count(*) FROM operation_runs r WHERE r.scope_id = $1
+          AND r.outcome IN ('failed', 'partially_succeeded', 'blocked') AND r.created_at >= $2) AS failed";
+
+/// The door over a person's own tenants. Made by [`Store::enter_fleet`] only.
+#[derive(Clone, Debug)]
+pub struct FleetScope {
+    pub(crate) store: Store,
+    pub(crate) actor: Actor,
+}
+
+/// One tenant of the fleet in a line.
+#[derive(Clone, Debug)]
+pub struct TenantSummary {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The person's role there.
+    pub role: Role,
+    /// How many policies the inventory holds.
+    pub policies: u64,
+    /// When a policy type was last listed completely.
+    pub synced_at: Option<Timestamp>,
+    /// How many runs are queued or running.
+    pub active_runs: u64,
+    /// How many runs of the last seven days ended in failure, also in part.
+    pub failed_runs: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    #[sqlx(flatten)]
+    tenant: TenantRow,
+    role: String,
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    policies: i64,
+    synced_at: Option<i64>,
+    active: i64,
+    failed: i64,
+}
+
+/// How far back "failed lately" looks.
+const FAILED_WINDOW: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+
+impl FleetScope {
+    async fn own(&self, tx: &mut Tx) -> Result<Vec<(Tenant, Role)>, StoreError> {
+        let stmt = stmt!(TENANTS, self.actor.workspace.uuid(), self.actor.user.uuid());
+        let rows: Vec<MemberRow> = tx.all(stmt).await?;
+        rows.into_iter()
+            .map(|row| {
+                let role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
+                Ok((row.tenant.try_into()?, role))
+            })
+            .collect()
+    }
+
+    /// The person's tenants, by name.
+    pub async fn tenant_list(&self) -> Result<Vec<(Tenant, Role)>, StoreError> {
+        let fleet = self.clone();
+        self.store.db.read(Reach::All, move |tx| Box::pin(async move { fleet.own(tx).await })).await
+    }
+
+    /// The person's tenants with what is going on there.
+    pub async fn tenant_summaries(&self) -> Result<Vec<TenantSummary>, StoreError> {
+        let fleet = self.clone();
+        self.store
+            .db
+            .read(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let since = tx.now().minus(FAILED_WINDOW);
+                    let mut summaries = Vec::new();
+                    for (tenant, role) in fleet.own(tx).await? {
+                        let row: SummaryRow =
+                            tx.one(stmt!(SUMMARY, tenant.id.uuid(), since)).await?;
+                        let count = |value: i64| u64::try_from(value).unwrap_or(0);
+                        summaries.push(TenantSummary {
+                            tenant,
+                            role,
+                            policies: count(row.policies),
+                            synced_at: row.synced_at.map(Timestamp::from_micros),
+                            active_runs: count(row.active),
+                            failed_runs: count(row.failed),
+                        });
+                    }
+                    Ok(summaries)
+                })
+            })
+            .await
+    }
+
+    async fn own_ids(&self, tx: &mut Tx) -> Result<Vec<Uuid>, StoreError> {
+        Ok(self.own(tx).await?.into_iter().map(|(tenant, _)| tenant.id.uuid()).collect())
+    }
+
+    /// One page of the runs of all of the person's tenants (ruling 5).
+    pub async fn fleet_run_list(&self, filter: RunFilter) -> Result<RunPage, StoreError> {
+        let fleet = self.clone();
+        self.store
+            .db
+            .read(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let scopes = fleet.own_ids(tx).await?;
+                    run_reads::list(tx, &scopes, &filter).await
+                })
+            })
+            .await
+    }
+
+    /// How many runs of all of the person's tenants stand behind each tab, since that moment.
+    pub async fn fleet_run_tabs(&self, since: Option<Timestamp>) -> Result<TabCounts, StoreError> {
+        let fleet = self.clone();
+        self.store
+            .db
+            .read(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let scopes = fleet.own_ids(tx).await?;
+                    run_reads::tabs(tx, &scopes, since).await
+                })
+            })
+            .await
+    }
+}

@@ -1,0 +1,278 @@
+//! What the engine does beside the runs: leases, lost workers, queue depth.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tp_domain::ids::{RunId, WorkerId};
+use tp_domain::reason::ReasonCode;
+use tp_domain::run::Outcome;
+use tp_domain::time::Timestamp;
+use uuid::Uuid;
+
+use crate::Store;
+use crate::claims::{Ended, end_run};
+use crate::db::{Dialect, Reach, Tx};
+use crate::error::StoreError;
+use crate::stmt::stmt;
+use crate::tenants::bad_row;
+
+// An expired lease is never revived: its run may already be somebody else's.
+const LEASES_EXTEND: &str = "\
+UPDATE jobs SET lease_until = $2
+WHERE lease_owner = $1 AND state = 'leased' AND lease_until > $3
+RETURNING run_id, fence";
+const RUNS_BEAT: &str = "\
+UPDATE operation_runs SET heartbeat_at = $2
+WHERE status = 'running'
+  AND (scope_id, id) IN (SELECT scope_id, run_id FROM jobs WHERE lease_owner = $1 AND state = 'leased')";
+const WORKER_BEAT: &str = "\
+INSERT INTO workers (id, started_at, heartbeat_at, concurrency) VALUES ($1, $2, $2, $3)
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at";
+const WORKER_GONE: &str = "DELETE FROM workers WHERE id = $1";
+const WORKERS_FORGET: &str = "DELETE FROM workers WHERE heartbeat_at < $1";
+const WORKERS: &str =
+    "SELECT id, started_at, heartbeat_at, concurrency FROM workers ORDER BY started_at, id";
+const LEASES_RELEASE: &str = "\
+UPDATE jobs
+SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $2,
+    attempt = attempt - 1
+WHERE lease_owner = $1 AND state = 'leased'";
+const LEASES_EXPIRED_PG: &str = "\
+SELECT j.scope_id, j.run_id, j.attempt, r.max_attempts, r.succeeded, r.cancel_requested_at
+FROM jobs j JOIN operation_runs r ON r.scope_id = j.scope_id AND r.id = j.run_id
+WHERE j.state = 'leased' AND j.lease_until <= $1
+ORDER BY j.lease_until LIMIT 100 FOR UPDATE OF j SKIP LOCKED";
+const LEASES_EXPIRED_LITE: &str = "\
+SELECT j.scope_id, j.run_id, j.attempt, r.max_attempts, r.succeeded, r.cancel_requested_at
+FROM jobs j JOIN operation_runs r ON r.scope_id = j.scope_id AND r.id = j.run_id
+WHERE j.state = 'leased' AND j.lease_until <= $1
+ORDER BY j.lease_until LIMIT 100";
+const JOB_RELEASE: &str = "\
+UPDATE jobs SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3
+WHERE scope_id = $1 AND run_id = $2";
+const QUEUE: &str = "\
+SELECT (SELECT count(*) FROM jobs WHERE state = 'ready') AS ready,
+       (SELECT count(*) FROM jobs WHERE state = 'leased') AS leased,
+       (SELECT min(run_at) FROM jobs WHERE state = 'ready') AS oldest,
+       (SELECT max(heartbeat_at) FROM workers) AS beat";
+
+/// The door of the engine's upkeep.
+#[derive(Clone, Debug)]
+pub struct Upkeep {
+    pub(crate) store: Store,
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Runs whose worker is gone and that may be taken again.
+    pub released: u64,
+    /// Runs that ended because their worker was lost too often, or while canceling.
+    pub ended: u64,
+}
+
+/// How full the queue is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueState {
+    /// Runs that wait for a worker or for their time.
+    pub ready: u64,
+    /// Runs that are being worked on.
+    pub leased: u64,
+    /// Since when the oldest of the waiting could have begun.
+    pub oldest: Option<Timestamp>,
+    /// The latest sign of life of any worker.
+    pub worker_beat: Option<Timestamp>,
+}
+
+/// One process that takes work.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerRow {
+    /// Its id.
+    pub id: WorkerId,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Its last sign of life.
+    pub heartbeat_at: Timestamp,
+    /// How many runs it works on at once.
+    pub concurrency: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct LeaseRow {
+    run_id: Uuid,
+    fence: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct ExpiredRow {
+    scope_id: Uuid,
+    run_id: Uuid,
+    attempt: i64,
+    max_attempts: i64,
+    succeeded: i64,
+    cancel_requested_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct QueueRow {
+    ready: i64,
+    leased: i64,
+    oldest: Option<i64>,
+    beat: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct WorkerDbRow {
+    id: Uuid,
+    started_at: i64,
+    heartbeat_at: i64,
+    concurrency: i64,
+}
+
+/// A lease that still holds: the run and its fencing number.
+pub type HeldLease = (RunId, i64);
+
+impl Upkeep {
+    /// Extends every lease of this worker that has not ended, in one statement, and says which hold.
+    /// A run that is not named any more was lost: its task must stop.
+    pub async fn beat(
+        &self,
+        worker: WorkerId,
+        concurrency: u32,
+        lease: Duration,
+    ) -> Result<Vec<HeldLease>, StoreError> {
+        self.store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let now = tx.now();
+                    tx.execute(stmt!(WORKER_BEAT, worker.uuid(), now, concurrency)).await?;
+                    let until = now.plus(lease);
+                    let rows: Vec<LeaseRow> =
+                        tx.all(stmt!(LEASES_EXTEND, worker.uuid(), until, now)).await?;
+                    if !rows.is_empty() {
+                        tx.execute(stmt!(RUNS_BEAT, worker.uuid(), now)).await?;
+                    }
+                    Ok(rows
+                        .into_iter()
+                        .map(|row| (RunId::from_uuid(row.run_id), row.fence))
+                        .collect())
+                })
+            })
+            .await
+    }
+
+    /// Gives back every lease of a worker that shuts down, at once and with the try (F31).
+    pub async fn release(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        let released = self
+            .store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let now = tx.now();
+                    let released = tx.execute(stmt!(LEASES_RELEASE, worker.uuid(), now)).await?;
+                    tx.execute(stmt!(WORKER_GONE, worker.uuid())).await?;
+                    Ok(released)
+                })
+            })
+            .await?;
+        if released > 0 {
+            self.store.wake.ring();
+        }
+        Ok(released)
+    }
+
+    /// Takes runs from workers whose lease has ended: again, or to their end when there were too many
+    /// tries (`worker_lost`). Any process may sweep; each run is swept once.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        let ids = Arc::clone(&self.store.ids);
+        let swept = self
+            .store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let text = match tx.dialect() {
+                        Dialect::Sqlite => LEASES_EXPIRED_LITE,
+                        Dialect::Postgres => LEASES_EXPIRED_PG,
+                    };
+                    let now = tx.now();
+                    let expired: Vec<ExpiredRow> = tx.all(stmt!(text, now)).await?;
+                    let mut swept = Swept::default();
+                    for row in expired {
+                        if sweep_one(tx, &*ids, &row).await? {
+                            swept.ended += 1;
+                        } else {
+                            swept.released += 1;
+                        }
+                    }
+                    // A worker that was silent for an hour is gone for good.
+                    tx.execute(stmt!(WORKERS_FORGET, now.minus(Duration::from_secs(3600)))).await?;
+                    Ok(swept)
+                })
+            })
+            .await?;
+        if swept.released > 0 {
+            self.store.wake.ring();
+        }
+        Ok(swept)
+    }
+
+    /// How full the queue is.
+    pub async fn queue(&self) -> Result<QueueState, StoreError> {
+        let row: QueueRow =
+            self.store.db.read(Reach::All, |tx| Box::pin(tx.one(stmt!(QUEUE)))).await?;
+        let count = |value: i64| u64::try_from(value).map_err(|_| bad_row("jobs", "count"));
+        Ok(QueueState {
+            ready: count(row.ready)?,
+            leased: count(row.leased)?,
+            oldest: row.oldest.map(Timestamp::from_micros),
+            worker_beat: row.beat.map(Timestamp::from_micros),
+        })
+    }
+
+    /// The processes that take work.
+    pub async fn workers(&self) -> Result<Vec<WorkerRow>, StoreError> {
+        let rows: Vec<WorkerDbRow> =
+            self.store.db.read(Reach::All, |tx| Box::pin(tx.all(stmt!(WORKERS)))).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| WorkerRow {
+                id: WorkerId::from_uuid(row.id),
+                started_at: Timestamp::from_micros(row.started_at),
+                heartbeat_at: Timestamp::from_micros(row.heartbeat_at),
+                concurrency: u64::try_from(row.concurrency).unwrap_or(0),
+            })
+            .collect())
+    }
+}
+
+/// `true` when the run was ended, `false` when it may be taken again.
+async fn sweep_one(
+    tx: &mut Tx,
+    ids: &dyn tp_domain::ids::Ids,
+    row: &ExpiredRow,
+) -> Result<bool, StoreError> {
+    let canceled = row.cancel_requested_at.is_some();
+    if !canceled && row.attempt < row.max_attempts {
+        let now = tx.now();
+        // No backoff: it was the worker that failed, not the work (ruling 14).
+        tx.execute(stmt!(JOB_RELEASE, row.scope_id, row.run_id, now)).await?;
+        return Ok(false);
+    }
+    let reason = (!canceled).then_some(ReasonCode::WorkerLost);
+    let outcome = match (canceled, row.succeeded > 0) {
+        (true, _) => Outcome::Canceled,
+        (false, true) => Outcome::PartiallySucceeded,
+        (false, false) => Outcome::Failed,
+    };
+    let ended = Ended {
+        outcome,
+        reason,
+        message: reason.map(|reason| reason.message(&[])),
+        failures: Vec::new(),
+        context: json!({}),
+    };
+    end_run(tx, ids, row.scope_id, RunId::from_uuid(row.run_id), &ended).await?;
+    Ok(true)
+}

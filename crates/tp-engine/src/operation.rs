@@ -1,0 +1,71 @@
+//! What the engine asks of an operation, and what it gives it.
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tp_domain::counts::RunCounts;
+use tp_domain::operation::OperationKind;
+use tp_domain::reason::ReasonCode;
+use tp_domain::run::{Failure, WaitingReason};
+use tp_store::{ClaimedRun, StoreError};
+
+/// One kind of work. Its state is in the database: a run may be taken over at any moment, by another
+/// process, and then begins from what was stored.
+pub trait Operation: Send + Sync {
+    /// The kind that it carries out.
+    fn kind(&self) -> OperationKind;
+
+    /// Does the work of one run.
+    fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>>;
+}
+
+/// What an operation works with.
+#[derive(Clone, Debug)]
+pub struct OpContext<'a> {
+    /// The run. Every write through it is checked against its lease.
+    pub run: &'a ClaimedRun,
+    /// Says that the work must stop: the lease was lost or the process shuts down.
+    pub stop: CancellationToken,
+}
+
+/// What an operation has done.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The counts, as they are stored.
+    pub counts: RunCounts,
+    /// Failures by code.
+    pub failures: Vec<Failure>,
+    /// Whitelisted facts; keys that the registry does not list for the kind are left out.
+    pub context: Value,
+}
+
+/// Why an operation did not come to a report.
+#[derive(Debug)]
+pub enum Stop {
+    /// The work as a whole failed. The engine decides whether it is tried again.
+    Failed {
+        /// Why.
+        reason: ReasonCode,
+        /// Failures by code, for the record when there is no further try.
+        failures: Vec<Failure>,
+    },
+    /// It cannot go on now; no try is used up.
+    Wait {
+        /// What is said meanwhile.
+        waiting: WaitingReason,
+        /// For how long.
+        wait: Duration,
+    },
+    /// [`OpContext::stop`] was heard.
+    Interrupted,
+    /// The database did not do as asked; a lost lease is one of these.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,52 @@
+//! Whether a failed try is followed by another, and when. A pure function.
+
+use std::time::Duration;
+
+use tp_domain::reason::{ReasonCode, RetryClass};
+
+/// The first wait; it triples with each try (ruling 19).
+const FIRST_WAIT: Duration = Duration::from_secs(10);
+/// No wait is longer.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// What follows a failed try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again after that time.
+    Retry(Duration),
+    /// It has failed.
+    Fail,
+}
+
+/// Decides for a try that failed for `reason`. `chance` is from 0 up to 1: full jitter, so that runs
+/// that failed together do not come back together.
+pub fn decide(reason: ReasonCode, attempt: u32, max_attempts: u32, chance: f64) -> Decision {
+    if reason.retry() == RetryClass::Permanent || attempt >= max_attempts {
+        return Decision::Fail;
+    }
+    let tripled = 3_u32.checked_pow(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+    let ceiling = FIRST_WAIT.saturating_mul(tripled).min(LONGEST_WAIT);
+    Decision::Retry(ceiling.mul_f64(chance.clamp(0.0, 1.0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_passing_troubles_are_tried_again() {
+        use ReasonCode as R;
+        let cases = [
+            (R::GraphUnavailable, 1, 3, Decision::Retry(Duration::from_secs(5))),
+            (R::GraphUnavailable, 2, 3, Decision::Retry(Duration::from_secs(15))),
+            (R::GraphUnavailable, 3, 3, Decision::Fail),
+            (R::GraphThrottled, 9, 20, Decision::Retry(Duration::from_secs(300))),
+            (R::GraphThrottled, u32::MAX - 1, u32::MAX, Decision::Retry(Duration::from_secs(300))),
+            (R::CredentialExpired, 1, 3, Decision::Fail),
+            (R::InternalError, 1, 3, Decision::Fail),
+        ];
+        for (reason, attempt, max, expected) in cases {
+            assert_eq!(decide(reason, attempt, max, 0.5), expected, "{reason} {attempt}/{max}");
+        }
+    }
+}

@@ -59,6 +59,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
 ON CONFLICT (scope_id, graph_id) DO UPDATE
 SET name = excluded.name, name_key = excluded.name_key, group_type = excluded.group_type,
     last_seen_at = excluded.last_seen_at, last_seen_run = excluded.last_seen_run";
+const GROUPS: &str = "\
+SELECT graph_id, name, group_type FROM directory_groups WHERE scope_id = $1 ORDER BY name_key, graph_id";
 const TYPE_GET: &str = "\
 SELECT complete_listed, shrunk_digest FROM inventory_types WHERE scope_id = $1 AND policy_type = $2";
 const TYPE_COMPLETE: &str = "\
@@ -144,6 +146,13 @@ struct KnownGroupRow {
     name: Option<String>,
     group_type: String,
     last_seen_run: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct GroupRow {
+    graph_id: String,
+    name: Option<String>,
+    group_type: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -545,6 +554,21 @@ impl<C> TenantScope<C> {
                 })
             })
             .collect()
+    }
+
+    /// The cached directory groups of this tenant, by name: no members, no owners.
+    pub async fn group_list(&self) -> Result<Vec<ObservedGroup>, StoreError> {
+        let stmt = stmt!(GROUPS, self.scope_id().uuid());
+        let rows: Vec<GroupRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| ObservedGroup {
+                graph_id: row.graph_id,
+                name: row.name,
+                group_type: row.group_type,
+            })
+            .collect())
     }
 
     /// The steps of one run of this tenant, in order; empty for a run of another tenant.

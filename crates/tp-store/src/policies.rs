@@ -98,8 +98,8 @@ struct WordRow {
 
 const MISSING: &str = "\
 (i.complete_run IS NOT NULL AND p.last_seen_run <> i.complete_run AND p.last_seen_at < i.complete_at)";
-const FROM: &str = "\
- FROM policies p LEFT JOIN inventory_types i ON i.scope_id = p.scope_id AND i.policy_type = p.policy_type
+const FROM: &str = " \
+FROM policies p LEFT JOIN inventory_types i ON i.scope_id = p.scope_id AND i.policy_type = p.policy_type
  WHERE p.scope_id = ";
 const COLUMNS: &str = "\
 SELECT p.id, p.policy_type, p.graph_id, p.name, p.platform, p.odata_type, p.created_at, p.modified_at,

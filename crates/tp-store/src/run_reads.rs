@@ -122,8 +122,8 @@ const SAME_KIND_BEFORE: &str = concat!(
      AND r.id <> $3 ORDER BY r.created_at DESC, r.id DESC LIMIT $4"
 );
 // The later success is of the same identity, so it voids the failure (PRODUCT R-17).
-const ATTENTION: &str = "\
- AND r.outcome IN ('failed', 'partially_succeeded', 'blocked') AND NOT EXISTS (
+const ATTENTION: &str = " \
+AND r.outcome IN ('failed', 'partially_succeeded', 'blocked') AND NOT EXISTS (
    SELECT 1 FROM operation_runs later
    WHERE later.scope_id = r.scope_id AND later.kind = r.kind AND later.identity_hash = r.identity_hash
      AND later.created_at > r.created_at AND later.outcome = 'succeeded')";

@@ -1,0 +1,196 @@
+//! Leases, fencing numbers, and how runs end.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use tp_domain::operation::SyncInventory;
+use tp_domain::reason::ReasonCode;
+use tp_domain::run::{Outcome, RunStatus, Waiting, WaitingReason};
+use tp_store::{Snooze, StoreError, Swept};
+
+use crate::util::{KINDS, LEASE, key, succeeded, worker, worlds};
+
+#[tokio::test]
+async fn a_run_is_claimed_by_one_worker() {
+    for world in worlds().await {
+        world.start("contoso", SyncInventory::everything()).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 1..=8 {
+            let store = world.store().clone();
+            tasks.spawn(async move {
+                store.claim_next(worker(number), KINDS, LEASE, 10).await.unwrap().is_some()
+            });
+        }
+        let claimed = tasks.join_all().await.into_iter().filter(|got| *got).count();
+        assert_eq!(claimed, 1, "{}", world.db.name());
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_gets_no_more_workers_than_its_limit() {
+    for world in worlds().await {
+        for number in 0..3 {
+            let types = vec![key(&format!("type{number}"))];
+            world.start("contoso", SyncInventory::of_types(types, true)).await;
+        }
+        world.start("fabrikam", SyncInventory::everything()).await;
+        let store = world.store();
+        let mut tenants = Vec::new();
+        while let Some(run) = store.claim_next(worker(1), KINDS, LEASE, 2).await.unwrap() {
+            tenants.push(run.claimed().tenant().unwrap());
+        }
+        tenants.sort();
+        assert_eq!(tenants, [world.contoso, world.contoso, world.fabrikam]);
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_kind_is_left_in_the_queue() {
+    for world in worlds().await {
+        world.start("contoso", SyncInventory::everything()).await;
+        assert!(world.store().claim_next(worker(1), &[], LEASE, 2).await.unwrap().is_none());
+        assert_eq!(world.store().upkeep().queue().await.unwrap().ready, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_finished_run_tells_its_initiator_once() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        assert_eq!(claim.attempt(), 1);
+        claim.total(0).await.unwrap();
+        claim.finish(succeeded()).await.unwrap();
+        let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
+        assert_eq!(run.state.outcome(), Outcome::Succeeded);
+        assert!(run.state.started_at().is_some());
+        let ended = "SELECT count(*) AS n FROM notifications WHERE moment = 'ended'";
+        assert_eq!(world.store().test_count(ended).await, 1);
+        assert_eq!(world.store().test_count("SELECT count(*) AS n FROM jobs").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_changes_nothing() {
+    for world in worlds().await {
+        let sleeper = world.claimed("contoso").await;
+        let id = sleeper.id();
+        world.db.clock.advance(LEASE + Duration::from_secs(1));
+        let swept = world.store().upkeep().sweep().await.unwrap();
+        assert_eq!(swept, Swept { released: 1, ended: 0 }, "{}", world.db.name());
+        let heir = world.claim(2).await.unwrap();
+        assert_eq!((heir.id(), heir.attempt()), (id, 2));
+        let lost = |result: Result<(), StoreError>| matches!(result, Err(StoreError::LeaseLost));
+        assert!(lost(sleeper.phase("late").await));
+        assert!(lost(sleeper.total(9).await));
+        assert!(lost(sleeper.waiting(None).await));
+        assert!(lost(sleeper.step_begin(&key("roleScopeTag")).await));
+        assert!(matches!(sleeper.hold_types(None).await, Err(StoreError::LeaseLost)));
+        let held = world.store().upkeep().beat(worker(1), 8, LEASE).await.unwrap();
+        assert!(held.is_empty(), "an ended lease is not revived");
+        assert!(lost(sleeper.finish(succeeded()).await));
+        let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
+        assert_eq!(run.state.status(), RunStatus::Running);
+        assert_eq!(run.phase, None);
+        heir.finish(succeeded()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_run_whose_workers_die_ends_as_worker_lost() {
+    for world in worlds().await {
+        let id = world.claimed("contoso").await.id();
+        for attempt in 2..=3 {
+            world.db.clock.advance(LEASE + Duration::from_secs(1));
+            world.store().upkeep().sweep().await.unwrap();
+            assert_eq!(
+                world.claim(attempt).await.unwrap().attempt(),
+                u32::try_from(attempt).unwrap()
+            );
+        }
+        world.db.clock.advance(LEASE + Duration::from_secs(1));
+        let swept = world.store().upkeep().sweep().await.unwrap();
+        assert_eq!(swept, Swept { released: 0, ended: 1 });
+        let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
+        assert_eq!(run.state.outcome(), Outcome::Failed);
+        assert_eq!(run.reason, Some(ReasonCode::WorkerLost));
+        let ended = "SELECT count(*) AS n FROM notifications WHERE moment = 'ended'";
+        assert_eq!(world.store().test_count(ended).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_keeps_the_run_running_and_says_until_when() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        let wait = Duration::from_secs(10);
+        let failed = Some(ReasonCode::GraphUnavailable);
+        claim.again(Snooze { waiting: WaitingReason::Retry, wait, failed }).await.unwrap();
+        let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
+        assert_eq!(run.state.status(), RunStatus::Running);
+        assert_eq!(run.waiting.map(|waiting| waiting.reason), Some(WaitingReason::Retry));
+        assert_eq!(run.attempt, 1);
+        assert!(world.claim(1).await.is_none(), "not before its time");
+        world.db.clock.advance(wait);
+        let claim = world.claim(1).await.unwrap();
+        assert_eq!(claim.attempt(), 2);
+        let snooze = Snooze { waiting: WaitingReason::ScopeBusy, wait, failed: None };
+        claim.again(snooze).await.unwrap();
+        world.db.clock.advance(wait);
+        let claim = world.claim(1).await.unwrap();
+        assert_eq!(claim.attempt(), 2, "a snooze gives the try back");
+        let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
+        assert_eq!(run.waiting, None, "a claimed run does not wait");
+    }
+}
+
+#[tokio::test]
+async fn two_runs_never_write_the_same_types_at_once() {
+    for world in worlds().await {
+        let types = |name: &str| SyncInventory::of_types(vec![key(name)], true);
+        world.start("contoso", SyncInventory::everything()).await;
+        world.start("contoso", types("roleScopeTag")).await;
+        world.start("fabrikam", types("roleScopeTag")).await;
+        let all = world.claim(1).await.unwrap();
+        let one = world.claim(1).await.unwrap();
+        let other = world.claim(1).await.unwrap();
+        assert!(all.hold_types(None).await.unwrap());
+        assert!(!one.hold_types(Some(&[key("roleScopeTag")])).await.unwrap());
+        assert!(other.hold_types(Some(&[key("roleScopeTag")])).await.unwrap(), "another tenant");
+        all.finish(succeeded()).await.unwrap();
+        assert!(one.hold_types(Some(&[key("roleScopeTag")])).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_claim_opens_the_credential_of_its_own_tenant() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let connection = claim.connection().await.unwrap().unwrap();
+        assert_eq!(connection.client_secret.expose_secret(), "s3cret");
+        assert_eq!(connection.cloud, "global");
+        let swap = "UPDATE tenants SET client_secret_sealed = (SELECT client_secret_sealed FROM tenants WHERE slug = 'fabrikam') WHERE slug = 'contoso'";
+        world.store().test_execute(swap).await.unwrap();
+        let moved = claim.connection().await.unwrap();
+        assert_eq!(moved.unwrap_err(), ReasonCode::CredentialUnreadable, "{}", world.db.name());
+        let none = "UPDATE tenants SET client_secret_sealed = NULL WHERE slug = 'contoso'";
+        world.store().test_execute(none).await.unwrap();
+        assert_eq!(claim.connection().await.unwrap().unwrap_err(), ReasonCode::CredentialMissing);
+    }
+}
+
+#[tokio::test]
+async fn a_wait_is_said_and_taken_back() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let until = claim.now().plus(Duration::from_secs(12));
+        let waiting = Waiting { reason: WaitingReason::Throttled, until };
+        claim.waiting(Some(waiting)).await.unwrap();
+        let get =
+            || async { world.runs("contoso").await.run_get(claim.id()).await.unwrap().unwrap() };
+        assert_eq!(get().await.waiting, Some(waiting));
+        claim.waiting(None).await.unwrap();
+        assert_eq!(get().await.waiting, None);
+    }
+}

@@ -1,0 +1,52 @@
+//! Heartbeats, releases, queue depth.
+
+use std::time::Duration;
+
+use tp_domain::operation::SyncInventory;
+
+use crate::util::{LEASE, worker, worlds};
+
+#[tokio::test]
+async fn a_beat_extends_what_is_held() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let upkeep = world.store().upkeep();
+        for _ in 0..5 {
+            world.db.clock.advance(Duration::from_secs(20));
+            let held = upkeep.beat(worker(1), 8, LEASE).await.unwrap();
+            assert_eq!(held, [claim.claimed().lease()], "{}", world.db.name());
+            assert_eq!(upkeep.sweep().await.unwrap(), tp_store::Swept::default());
+        }
+        let run = world.runs("contoso").await.run_get(claim.id()).await.unwrap().unwrap();
+        assert_eq!(run.heartbeat_at, Some(world.store().now()));
+        let workers = upkeep.workers().await.unwrap();
+        assert_eq!(workers.len(), 1);
+        assert_eq!(workers[0].concurrency, 8);
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_shuts_down_gives_its_runs_back_at_once() {
+    for world in worlds().await {
+        let id = world.claimed("contoso").await.id();
+        world.store().upkeep().beat(worker(1), 8, LEASE).await.unwrap();
+        assert_eq!(world.store().upkeep().release(worker(1)).await.unwrap(), 1);
+        let heir = world.claim(2).await.unwrap();
+        assert_eq!((heir.id(), heir.attempt()), (id, 1), "no try was used up");
+        assert!(world.store().upkeep().workers().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_queue_tells_its_depth() {
+    for world in worlds().await {
+        let empty = world.store().upkeep().queue().await.unwrap();
+        assert_eq!((empty.ready, empty.leased, empty.oldest), (0, 0, None));
+        let asked = world.store().now();
+        world.start("contoso", SyncInventory::everything()).await;
+        world.start("fabrikam", SyncInventory::everything()).await;
+        world.claim(1).await.unwrap();
+        let queue = world.store().upkeep().queue().await.unwrap();
+        assert_eq!((queue.ready, queue.leased, queue.oldest), (1, 1, Some(asked)));
+    }
+}

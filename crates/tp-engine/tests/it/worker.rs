@@ -1,0 +1,66 @@
+//! The worker as a task: it is woken, it stops, it gives back.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tp_domain::run::{Outcome, RunStatus};
+
+use crate::planned::{Plan, worlds};
+
+#[tokio::test]
+async fn a_started_run_is_worked_on_and_ends() {
+    for world in worlds().await {
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(world.worker(1, [Plan::Succeed(5)]).run(shutdown.clone()));
+        let id = world.start().await;
+        let run = world.until(id, |run| !run.is_active()).await;
+        assert_eq!(run.state.outcome(), Outcome::Succeeded, "{}", world.db.name());
+        assert_eq!(run.counts.succeeded, 5);
+        shutdown.cancel();
+        worker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_running_work_back_with_its_try() {
+    for world in worlds().await {
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(world.worker(1, [Plan::UntilStopped]).run(shutdown.clone()));
+        let id = world.start().await;
+        world.until(id, |run| run.state.status() == RunStatus::Running).await;
+        shutdown.cancel();
+        worker.await.unwrap();
+        assert_eq!(world.worker(2, [Plan::Succeed(1)]).work_queue().await, 1);
+        let run = world.run(id).await;
+        assert_eq!(
+            (run.state.outcome(), run.attempt),
+            (Outcome::Succeeded, 1),
+            "{}",
+            world.db.name()
+        );
+    }
+}
+
+#[tokio::test]
+async fn work_whose_lease_was_lost_is_stopped_and_done_again() {
+    for world in worlds().await {
+        let shutdown = CancellationToken::new();
+        let plans = [Plan::UntilStopped, Plan::Succeed(2)];
+        let worker = tokio::spawn(world.worker(1, plans).run(shutdown.clone()));
+        let id = world.start().await;
+        world.until(id, |run| run.state.status() == RunStatus::Running).await;
+        // Past the lease: the sweeper takes the run back, and the next beat stops the old work.
+        world.db.clock.advance(Duration::from_secs(31));
+        let run = world.until(id, |run| !run.is_active()).await;
+        assert_eq!(
+            (run.state.outcome(), run.attempt),
+            (Outcome::Succeeded, 2),
+            "{}",
+            world.db.name()
+        );
+        assert_eq!(run.counts.succeeded, 2);
+        shutdown.cancel();
+        worker.await.unwrap();
+        assert_eq!(world.run(id).await, run, "the old work changed nothing");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod postgres;
 mod shell;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Checks the rules of the house that the compiler cannot hold
+    Tidy,
     /// Runs a command with a throw-away PostgreSQL around it
     Postgres(PostgresArgs),
 }
@@ -57,8 +60,13 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Tidy => Ok(exit(tidy::run()?)),
         Command::Postgres(args) => {
             postgres::around(args.server.postgres, args.durable, &args.command)
         }
     }
+}
+
+fn exit(is_good: bool) -> ExitCode {
+    if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,1 +1,14 @@
-//! The Graph contract registry (data files) and the capabilities resolver.
+//! The Graph contract registry and the capabilities resolver: data and pure functions over it.
+//!
+//! Each policy type has one file in `contracts/`, named by its key in kebab-case. No endpoint stands in
+//! code (PRODUCT G-1): a type without a contract makes no call. The facts come from Microsoft's
+//! metadata and documentation and from tools of the field; each file names its sources.
+//! `docs/adding-a-policy-type.md` tells how to add one.
+
+mod files;
+
+pub mod capabilities;
+pub mod contract;
+pub mod filter;
+pub mod registry;
+pub mod throttle;

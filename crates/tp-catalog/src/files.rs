@@ -1,0 +1,173 @@
+//! The contract files, embedded. A test compares this list with the folder.
+
+/// File name and text of every contract.
+pub(crate) const FILES: &[(&str, &str)] = &[
+    ("android-app-protection.json", include_str!("../contracts/android-app-protection.json")),
+    (
+        "android-enrollment-profile.json",
+        include_str!("../contracts/android-enrollment-profile.json"),
+    ),
+    (
+        "app-configuration-managed-apps.json",
+        include_str!("../contracts/app-configuration-managed-apps.json"),
+    ),
+    (
+        "app-configuration-managed-devices.json",
+        include_str!("../contracts/app-configuration-managed-devices.json"),
+    ),
+    ("apple-push-certificate.json", include_str!("../contracts/apple-push-certificate.json")),
+    (
+        "apple-update-configuration.json",
+        include_str!("../contracts/apple-update-configuration.json"),
+    ),
+    (
+        "apple-user-enrollment-profile.json",
+        include_str!("../contracts/apple-user-enrollment-profile.json"),
+    ),
+    ("assignment-filter.json", include_str!("../contracts/assignment-filter.json")),
+    ("authentication-context.json", include_str!("../contracts/authentication-context.json")),
+    (
+        "authentication-methods-policy.json",
+        include_str!("../contracts/authentication-methods-policy.json"),
+    ),
+    ("authentication-strength.json", include_str!("../contracts/authentication-strength.json")),
+    ("authorization-policy.json", include_str!("../contracts/authorization-policy.json")),
+    (
+        "autopilot-device-preparation.json",
+        include_str!("../contracts/autopilot-device-preparation.json"),
+    ),
+    (
+        "cloud-pc-on-premises-connection.json",
+        include_str!("../contracts/cloud-pc-on-premises-connection.json"),
+    ),
+    (
+        "cloud-pc-provisioning-policy.json",
+        include_str!("../contracts/cloud-pc-provisioning-policy.json"),
+    ),
+    ("cloud-pc-user-setting.json", include_str!("../contracts/cloud-pc-user-setting.json")),
+    ("comanagement-authority.json", include_str!("../contracts/comanagement-authority.json")),
+    (
+        "compliance-management-partner.json",
+        include_str!("../contracts/compliance-management-partner.json"),
+    ),
+    ("compliance-policy-v2.json", include_str!("../contracts/compliance-policy-v2.json")),
+    ("conditional-access-policy.json", include_str!("../contracts/conditional-access-policy.json")),
+    ("dep-enrollment-profile.json", include_str!("../contracts/dep-enrollment-profile.json")),
+    ("dep-onboarding-setting.json", include_str!("../contracts/dep-onboarding-setting.json")),
+    ("device-category.json", include_str!("../contracts/device-category.json")),
+    ("device-compliance-policy.json", include_str!("../contracts/device-compliance-policy.json")),
+    ("device-compliance-script.json", include_str!("../contracts/device-compliance-script.json")),
+    ("device-configuration.json", include_str!("../contracts/device-configuration.json")),
+    (
+        "device-custom-attribute-shell-script.json",
+        include_str!("../contracts/device-custom-attribute-shell-script.json"),
+    ),
+    ("device-health-script.json", include_str!("../contracts/device-health-script.json")),
+    ("device-management-partner.json", include_str!("../contracts/device-management-partner.json")),
+    ("device-management-script.json", include_str!("../contracts/device-management-script.json")),
+    (
+        "device-management-settings.json",
+        include_str!("../contracts/device-management-settings.json"),
+    ),
+    (
+        "device-registration-policy.json",
+        include_str!("../contracts/device-registration-policy.json"),
+    ),
+    ("device-shell-script.json", include_str!("../contracts/device-shell-script.json")),
+    ("endpoint-security-intent.json", include_str!("../contracts/endpoint-security-intent.json")),
+    ("endpoint-security-policy.json", include_str!("../contracts/endpoint-security-policy.json")),
+    ("enrollment-limit.json", include_str!("../contracts/enrollment-limit.json")),
+    ("enrollment-notification.json", include_str!("../contracts/enrollment-notification.json")),
+    (
+        "enrollment-platform-restriction.json",
+        include_str!("../contracts/enrollment-platform-restriction.json"),
+    ),
+    ("enrollment-status-page.json", include_str!("../contracts/enrollment-status-page.json")),
+    (
+        "group-policy-configuration.json",
+        include_str!("../contracts/group-policy-configuration.json"),
+    ),
+    (
+        "group-policy-uploaded-definition-file.json",
+        include_str!("../contracts/group-policy-uploaded-definition-file.json"),
+    ),
+    ("group.json", include_str!("../contracts/group.json")),
+    ("hardware-configuration.json", include_str!("../contracts/hardware-configuration.json")),
+    ("intune-branding-profile.json", include_str!("../contracts/intune-branding-profile.json")),
+    ("inventory-policy.json", include_str!("../contracts/inventory-policy.json")),
+    ("ios-app-protection.json", include_str!("../contracts/ios-app-protection.json")),
+    ("ios-lob-app-provisioning.json", include_str!("../contracts/ios-lob-app-provisioning.json")),
+    (
+        "managed-device-cleanup-rule.json",
+        include_str!("../contracts/managed-device-cleanup-rule.json"),
+    ),
+    ("mdm-user-scope.json", include_str!("../contracts/mdm-user-scope.json")),
+    (
+        "mdm-windows-information-protection.json",
+        include_str!("../contracts/mdm-windows-information-protection.json"),
+    ),
+    (
+        "microsoft-tunnel-configuration.json",
+        include_str!("../contracts/microsoft-tunnel-configuration.json"),
+    ),
+    ("microsoft-tunnel-site.json", include_str!("../contracts/microsoft-tunnel-site.json")),
+    ("mobile-app-category.json", include_str!("../contracts/mobile-app-category.json")),
+    ("mobile-app.json", include_str!("../contracts/mobile-app.json")),
+    (
+        "mobile-threat-defense-connector.json",
+        include_str!("../contracts/mobile-threat-defense-connector.json"),
+    ),
+    ("named-location.json", include_str!("../contracts/named-location.json")),
+    ("ndes-connector.json", include_str!("../contracts/ndes-connector.json")),
+    (
+        "notification-message-template.json",
+        include_str!("../contracts/notification-message-template.json"),
+    ),
+    ("operation-approval-policy.json", include_str!("../contracts/operation-approval-policy.json")),
+    ("organizational-branding.json", include_str!("../contracts/organizational-branding.json")),
+    ("policy-set.json", include_str!("../contracts/policy-set.json")),
+    ("remote-assistance-partner.json", include_str!("../contracts/remote-assistance-partner.json")),
+    ("resource-access-profile.json", include_str!("../contracts/resource-access-profile.json")),
+    ("reusable-policy-setting.json", include_str!("../contracts/reusable-policy-setting.json")),
+    ("role-assignment.json", include_str!("../contracts/role-assignment.json")),
+    ("role-definition.json", include_str!("../contracts/role-definition.json")),
+    ("role-scope-tag.json", include_str!("../contracts/role-scope-tag.json")),
+    ("security-baseline-policy.json", include_str!("../contracts/security-baseline-policy.json")),
+    ("security-defaults.json", include_str!("../contracts/security-defaults.json")),
+    ("settings-catalog-policy.json", include_str!("../contracts/settings-catalog-policy.json")),
+    ("terms-and-conditions.json", include_str!("../contracts/terms-and-conditions.json")),
+    ("terms-of-use-agreement.json", include_str!("../contracts/terms-of-use-agreement.json")),
+    ("vpp-token.json", include_str!("../contracts/vpp-token.json")),
+    ("wdac-supplemental-policy.json", include_str!("../contracts/wdac-supplemental-policy.json")),
+    ("windows-app-protection.json", include_str!("../contracts/windows-app-protection.json")),
+    ("windows-autopilot-profile.json", include_str!("../contracts/windows-autopilot-profile.json")),
+    (
+        "windows-driver-update-profile.json",
+        include_str!("../contracts/windows-driver-update-profile.json"),
+    ),
+    (
+        "windows-feature-update-profile.json",
+        include_str!("../contracts/windows-feature-update-profile.json"),
+    ),
+    (
+        "windows-hello-for-business.json",
+        include_str!("../contracts/windows-hello-for-business.json"),
+    ),
+    (
+        "windows-information-protection.json",
+        include_str!("../contracts/windows-information-protection.json"),
+    ),
+    (
+        "windows-quality-update-policy.json",
+        include_str!("../contracts/windows-quality-update-policy.json"),
+    ),
+    (
+        "windows-quality-update-profile.json",
+        include_str!("../contracts/windows-quality-update-profile.json"),
+    ),
+    (
+        "windows-restore-configuration.json",
+        include_str!("../contracts/windows-restore-configuration.json"),
+    ),
+    ("windows-update-ring.json", include_str!("../contracts/windows-update-ring.json")),
+];

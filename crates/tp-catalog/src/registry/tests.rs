@@ -1,0 +1,120 @@
+use serde_json::json;
+
+use super::*;
+
+fn golden(name: &str, text: &str) {
+    let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
+    #[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
+    if std::env::var("UPDATE_GOLDEN").is_ok() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} changed; look at the difference, then UPDATE_GOLDEN=1");
+}
+
+#[test]
+fn every_file_of_the_folder_is_embedded_and_valid() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/contracts");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let embedded: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, embedded);
+    assert_eq!(Catalog::builtin().unwrap().len(), names.len());
+}
+
+#[test]
+fn contracts_change_only_on_purpose() {
+    let catalog = Catalog::builtin().unwrap();
+    let mut text = String::new();
+    for (key, contract) in catalog.iter() {
+        text.push_str(&format!(
+            "{key} | {} {} | {:?} | {:?} | {} | read {} | write {} | {}/{}\n",
+            contract.api_version.segment(),
+            contract.list.path,
+            contract.list.query,
+            contract.list.client_filter,
+            contract.throttle.as_str(),
+            contract.permissions.read.join("+"),
+            contract.permissions.write.join("+"),
+            contract.restore.mode.as_str(),
+            contract.restore.risk.as_str(),
+        ));
+    }
+    golden("contracts.txt", &text);
+}
+
+/// Every object of a shared collection is of at most one type, whatever its type and family are.
+#[test]
+fn types_that_share_a_collection_are_disjoint() {
+    let catalog = Catalog::builtin().unwrap();
+    let all: Vec<&Contract> = catalog.iter().map(|(_, contract)| contract).collect();
+    let odata_types: Vec<&str> =
+        all.iter().flat_map(|contract| contract.odata_types.iter().map(String::as_str)).collect();
+    let families: Vec<&str> = all
+        .iter()
+        .flat_map(|contract| contract.template_families.iter().map(String::as_str))
+        .collect();
+    for path in all.iter().map(|contract| &contract.list.path) {
+        let sharing: Vec<&&Contract> =
+            all.iter().filter(|contract| contract.list.path == *path).collect();
+        let objects = odata_types
+            .iter()
+            .map(|name| json!({"@odata.type": format!("#microsoft.graph.{name}")}))
+            .chain(
+                families.iter().map(|name| json!({"templateReference": {"templateFamily": name}})),
+            );
+        for object in objects.chain([json!({})]) {
+            let of: Vec<&str> = sharing
+                .iter()
+                .filter(|contract| contract.list.client_filter.iter().all(|f| f.passes(&object)))
+                .map(|contract| contract.key.as_str())
+                .collect();
+            assert!(of.len() <= 1, "{object} of {path} is of {of:?}");
+        }
+    }
+}
+
+#[test]
+fn capabilities_change_only_on_purpose() {
+    let catalog = Catalog::builtin().unwrap();
+    let mut text = String::new();
+    for (key, contract) in catalog.iter() {
+        let can = crate::capabilities::capabilities(contract, None);
+        text.push_str(&format!(
+            "{key} | backup {} | restore {} | risk {} | needs {} | app-only writable {} | after {}\n",
+            can.backup.as_str(),
+            can.restore.as_str(),
+            can.risk.as_str(),
+            contract.permissions.read.join("+"),
+            can.app_only_writable,
+            can.dependencies.join("+"),
+        ));
+    }
+    golden("capabilities.txt", &text);
+}
+
+#[test]
+fn a_tenant_is_told_what_is_missing() {
+    let catalog = Catalog::builtin().unwrap();
+    let key = PolicyType::new("conditionalAccessPolicy").unwrap();
+    let contract = catalog.contract(&key).unwrap();
+    let none = crate::capabilities::capabilities(contract, Some(&[]));
+    assert_eq!(none.missing_to_read, ["Policy.Read.All"]);
+    let some = ["Policy.Read.All".to_owned()];
+    let can = crate::capabilities::capabilities(contract, Some(&some));
+    assert!(can.missing_to_read.is_empty());
+    assert!(!can.missing_to_write.is_empty());
+}
+
+#[test]
+fn a_write_permission_reads_too() {
+    let catalog = Catalog::builtin().unwrap();
+    let key = PolicyType::new("deviceConfiguration").unwrap();
+    let granted = ["DeviceManagementConfiguration.ReadWrite.All".to_owned()];
+    let contract = catalog.contract(&key).unwrap();
+    let can = crate::capabilities::capabilities(contract, Some(&granted));
+    assert!(can.missing_to_read.is_empty());
+}

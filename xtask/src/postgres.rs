@@ -3,9 +3,8 @@
 //! A guard process holds the other end of a pipe. When this program ends, however it ends, the pipe
 //! closes and the guard stops the server and removes its folder.
 
-use std::fmt::Write as _;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -18,6 +17,9 @@ use crate::shell;
 
 /// Where tests find the server.
 pub(crate) const VARIABLE: &str = "TENANTPILOT_TEST_POSTGRES";
+
+/// The role of the tests.
+const ROLE: &str = "tenantpilot";
 
 /// The user that runs the server when we are root: PostgreSQL refuses to run as root.
 const USER: &str = "tenantpilot-test";
@@ -164,10 +166,7 @@ impl Runner {
 fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    Ok(random.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat())
 }
 
 fn start(durable: bool) -> Result<Server> {
@@ -186,19 +185,31 @@ fn start(durable: bool) -> Result<Server> {
     let guard = guard.current_dir("/").process_group(0).spawn()?;
     let mut server = Server { url: String::new(), guard: Some(guard) };
 
-    let password = random_hex(16)?;
-    let password_file = folder.join("password");
-    fs::write(&password_file, &password)?;
-    runner.own(&password_file, 0o600)?;
     let mut initdb = runner.command(&bin.join("initdb"));
-    initdb.arg("-D").arg(&data).arg("--pwfile").arg(&password_file);
-    initdb.args(["-U", "postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
-    shell::quietly(initdb.arg("--no-sync"))?;
-    fs::remove_file(&password_file)?;
-
+    initdb.arg("-D").arg(&data).args(["-U", "postgres", "--auth=trust", "--encoding=UTF8"]);
+    shell::quietly(initdb.args(["--locale=C", "--no-sync"]))?;
+    // Nobody but the role of the tests gets in, and with its password only.
+    fs::write(data.join("pg_hba.conf"), format!("host all {ROLE} 127.0.0.1/32 scram-sha-256\n"))?;
+    let password = random_hex(16)?;
+    make_role(&runner, &bin, &data, &password)?;
     let port = start_on_free_port(&runner, &bin, &folder, durable)?;
-    server.url = format!("postgres://postgres:{password}@127.0.0.1:{port}/postgres");
+    server.url = format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres");
     Ok(server)
+}
+
+/// Makes the role of the tests. It is no superuser: row-level security must hold against it.
+fn make_role(runner: &Runner, bin: &Path, data: &Path, password: &str) -> Result<()> {
+    let mut single = runner.command(&bin.join("postgres"));
+    single.arg("--single").arg("-D").arg(data).arg("postgres");
+    single.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = single.spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        writeln!(input, "CREATE ROLE {ROLE} LOGIN CREATEDB CREATEROLE PASSWORD '{password}'")?;
+    }
+    if !child.wait()?.success() {
+        bail!("the role of the tests could not be made");
+    }
+    Ok(())
 }
 
 /// Starts the server; tries again when another program took the port in between.

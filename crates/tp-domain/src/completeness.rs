@@ -14,7 +14,7 @@ words! {
         Failed => "failed",
         /// Graph refused for want of a permission.
         NotPermitted => "not_permitted",
-        /// There is no contract for the type.
+        /// No call was made: there is no contract, or Microsoft allows none to an app.
         NotCovered => "not_covered",
     }
 }
@@ -30,8 +30,8 @@ pub enum Completeness {
     Failed(ReasonCode),
     /// Refused; the permission that the contract names as least.
     NotPermitted(String),
-    /// No contract: no call was made.
-    NotCovered,
+    /// No call was made, with the reason: no contract, or none that an app may use.
+    NotCovered(ReasonCode),
 }
 
 impl Completeness {
@@ -42,7 +42,7 @@ impl Completeness {
             Self::Partial(_) => CompletenessState::Partial,
             Self::Failed(_) => CompletenessState::Failed,
             Self::NotPermitted(_) => CompletenessState::NotPermitted,
-            Self::NotCovered => CompletenessState::NotCovered,
+            Self::NotCovered(_) => CompletenessState::NotCovered,
         }
     }
 
@@ -50,9 +50,8 @@ impl Completeness {
     pub const fn reason(&self) -> Option<ReasonCode> {
         match self {
             Self::Complete => None,
-            Self::Partial(reason) | Self::Failed(reason) => Some(*reason),
+            Self::Partial(reason) | Self::Failed(reason) | Self::NotCovered(reason) => Some(*reason),
             Self::NotPermitted(_) => Some(ReasonCode::PermissionMissing),
-            Self::NotCovered => Some(ReasonCode::UnsupportedType),
         }
     }
 

@@ -1,1 +1,16 @@
-//! The only crate that speaks to Microsoft Graph and its login hosts.
+//! The only crate that speaks to Microsoft Graph and its login hosts (rule I-1).
+//!
+//! Every request leaves through one function, [`http`]'s `send`. Endpoints come from contracts. What a
+//! host answers is hostile until proved otherwise: sizes, pages, links and redirects are bounded, and
+//! no text of an answer reaches an error, a log or the database.
+
+pub mod cloud;
+pub mod error;
+pub mod session;
+pub mod throttle;
+
+mod http;
+mod paging;
+mod sign_in;
+
+pub use http::{Chance, Graph, GraphOptions};

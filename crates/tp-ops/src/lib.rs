@@ -1,1 +1,28 @@
-//! What work does: one module per operation kind.
+//! What work does: one module per operation kind. No operation uses another's module.
+
+mod observe;
+
+pub mod sync_inventory;
+
+use std::sync::Arc;
+
+use tp_catalog::registry::Catalog;
+use tp_engine::registry::Registry;
+use tp_graph::Graph;
+use tp_graph::cloud::Clouds;
+
+/// Everything that operations work with.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// The contracts.
+    pub catalog: Arc<Catalog>,
+    /// The client of Graph.
+    pub graph: Graph,
+    /// The clouds that tenants can be in.
+    pub clouds: Arc<Clouds>,
+}
+
+/// All operations of this program.
+pub fn registry(tools: &Tools) -> Registry {
+    Registry::default().with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
+}

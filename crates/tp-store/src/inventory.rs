@@ -512,7 +512,7 @@ async fn end_type(
         Completeness::Complete => StepState::Succeeded,
         Completeness::Partial(_) => StepState::Partial,
         Completeness::Failed(_) | Completeness::NotPermitted(_) => StepState::Failed,
-        Completeness::NotCovered => StepState::Skipped,
+        Completeness::NotCovered(_) => StepState::Skipped,
     };
     tx.execute(stmt!(
         STEP_END,

@@ -278,6 +278,6 @@ pub(crate) fn completeness_of(
         CompletenessState::NotPermitted => {
             Completeness::NotPermitted(permission.unwrap_or_default().to_owned())
         }
-        CompletenessState::NotCovered => Completeness::NotCovered,
+        CompletenessState::NotCovered => Completeness::NotCovered(reason()?),
     })
 }

@@ -1,0 +1,364 @@
+//! The one function through which a request leaves, and all that bounds it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode};
+use secrecy::ExposeSecret as _;
+use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::ids::Ids;
+use tp_domain::reason::ReasonCode;
+use tp_domain::time::Clock;
+use url::Url;
+use uuid::Uuid;
+
+use crate::cloud::Cloud;
+use crate::error::GraphError;
+use crate::session::{GraphSession, WaitObserver};
+use crate::sign_in::{Access, Token, Tokens, read_token, refusal};
+use crate::throttle::{next_wait, parse_retry_after};
+
+/// The bounds of a client.
+#[derive(Clone, Copy, Debug)]
+pub struct GraphOptions {
+    /// Requests at once per run.
+    pub max_in_flight: usize,
+    /// For the connection.
+    pub connect_timeout: Duration,
+    /// Between two pieces of an answer.
+    pub idle_timeout: Duration,
+    /// For a whole request with its answer.
+    pub total_timeout: Duration,
+    /// Bytes of one answer, unpacked.
+    pub max_page_bytes: usize,
+    /// Bytes of one listing, over all its pages.
+    pub max_listing_bytes: usize,
+    /// How long the waits of one request may be together.
+    pub patience: Duration,
+    /// How often one request is tried.
+    pub attempts: u32,
+}
+
+impl Default for GraphOptions {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 16,
+            connect_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(30),
+            total_timeout: Duration::from_secs(120),
+            max_page_bytes: 64 << 20,
+            max_listing_bytes: 512 << 20,
+            patience: Duration::from_secs(300),
+            attempts: 8,
+        }
+    }
+}
+
+/// Chance, from 0 up to 1, as a parameter (rule I-9).
+pub type Chance = Arc<dyn Fn() -> f64 + Send + Sync>;
+
+/// The client for all tenants of a process. Cheap to clone.
+#[derive(Clone)]
+pub struct Graph {
+    client: reqwest::Client,
+    pub(crate) options: GraphOptions,
+    tokens: Tokens,
+    pauses: Pauses,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    chance: Chance,
+}
+
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Graph").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+/// Until when nobody of this process asks a group of a tenant (TRUST F12).
+#[derive(Clone, Debug, Default)]
+struct Pauses(Arc<Mutex<HashMap<(Uuid, ThrottleGroup), Instant>>>);
+
+impl Pauses {
+    fn left(&self, key: (Uuid, ThrottleGroup), now: Instant) -> Option<Duration> {
+        let pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pauses
+            .get(&key)
+            .and_then(|until| until.checked_duration_since(now))
+            .filter(|d| !d.is_zero())
+    }
+
+    fn pause(&self, key: (Uuid, ThrottleGroup), until: Instant) {
+        let mut pauses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = pauses.entry(key).or_insert(until);
+        *entry = (*entry).max(until);
+    }
+}
+
+/// What an answer was.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) request_id: Option<String>,
+    pub(crate) body: Vec<u8>,
+    retry_after: Option<Duration>,
+}
+
+/// A GET of Graph.
+pub(crate) struct Get<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) group: ThrottleGroup,
+    pub(crate) url: &'a Url,
+    pub(crate) max_bytes: usize,
+    pub(crate) observer: &'a dyn WaitObserver,
+}
+
+impl Graph {
+    /// A client. Fails only when TLS cannot be set up on this machine.
+    pub fn new(
+        options: GraphOptions,
+        extra_roots: &[reqwest::Certificate],
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+        chance: Chance,
+    ) -> Result<Self, reqwest::Error> {
+        let mut builder = reqwest::Client::builder()
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.idle_timeout)
+            .timeout(options.total_timeout)
+            // A redirect would carry the token elsewhere; Graph's listings send none.
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .user_agent(concat!("TenantPilot/", env!("CARGO_PKG_VERSION")));
+        for root in extra_roots {
+            builder = builder.add_root_certificate(root.clone());
+        }
+        Ok(Self {
+            client: builder.build()?,
+            options,
+            tokens: Tokens::default(),
+            pauses: Pauses::default(),
+            clock,
+            ids,
+            chance,
+        })
+    }
+
+    /// A session with one tenant, for one run.
+    pub fn session(&self, access: Access, observer: Arc<dyn WaitObserver>) -> GraphSession {
+        GraphSession::new(self.clone(), access, observer)
+    }
+
+    /// The only place where a request leaves. The address must be of the cloud that the credential
+    /// belongs to: checked here again, whoever made it.
+    async fn send(
+        &self,
+        cloud: &Cloud,
+        request: reqwest::RequestBuilder,
+        max_bytes: usize,
+    ) -> Result<Answer, GraphError> {
+        let failed = |_| GraphError::new(ReasonCode::GraphUnavailable);
+        let request = request
+            .header("client-request-id", self.ids.next().to_string())
+            .header(ACCEPT, "application/json")
+            .build()
+            .map_err(|_| GraphError::new(ReasonCode::InternalError))?;
+        if !(is_below(cloud.graph(), request.url()) || is_below(cloud.login(), request.url())) {
+            return Err(GraphError::new(ReasonCode::UntrustedNextLink));
+        }
+        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let (request_id, retry_after) =
+            (request_id(response.headers()), self.told(response.headers()));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| {
+            if error.is_decode() {
+                GraphError::answered(ReasonCode::MalformedResponse, status, request_id.clone())
+            } else {
+                failed(error)
+            }
+        })? {
+            if body.len() + chunk.len() > max_bytes {
+                return Err(GraphError::answered(ReasonCode::PayloadTooLarge, status, request_id));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, request_id, body, retry_after })
+    }
+
+    fn told(&self, headers: &HeaderMap) -> Option<Duration> {
+        parse_retry_after(headers.get(RETRY_AFTER)?.to_str().ok()?, self.clock.now())
+    }
+
+    /// Reads from Graph with a token, and tries again where that can help.
+    pub(crate) async fn get(&self, get: Get<'_>) -> Result<Answer, GraphError> {
+        let key = (get.access.entra_tenant_id, get.group);
+        let (mut waited, mut renewed) = (Duration::ZERO, false);
+        let mut attempt = 0;
+        loop {
+            while let Some(pause) = self.pauses.left(key, Instant::now()) {
+                waited = self.wait(pause, waited, ReasonCode::GraphThrottled, get.observer).await?;
+            }
+            attempt += 1;
+            let token = self.token(get.access, None, get.observer).await?;
+            let bearer = token.bearer.expose_secret();
+            let request = self.client.request(Method::GET, get.url.clone()).bearer_auth(bearer);
+            let result = self.send(&get.access.cloud, request, get.max_bytes).await;
+            let (reason, told) = match &result {
+                Ok(answer) => match classify(answer.status) {
+                    Verdict::Good => return result,
+                    Verdict::NewToken if !renewed => {
+                        renewed = true;
+                        self.token(get.access, Some(&token), get.observer).await?;
+                        continue;
+                    }
+                    Verdict::NewToken => return Err(refused(ReasonCode::AuthFailed, answer)),
+                    Verdict::Final(reason) => return Err(refused(reason, answer)),
+                    Verdict::Again(reason) => (reason, answer.retry_after),
+                },
+                Err(error) if error.reason() == ReasonCode::GraphUnavailable => {
+                    (ReasonCode::GraphUnavailable, None)
+                }
+                Err(_) => return result,
+            };
+            if attempt >= self.options.attempts {
+                return Err(result.map_or_else(|error| error, |answer| refused(reason, &answer)));
+            }
+            let wait = next_wait(attempt, told, (self.chance)());
+            if reason == ReasonCode::GraphThrottled {
+                self.pauses.pause(key, Instant::now() + wait);
+            } else {
+                waited = self.wait(wait, waited, reason, get.observer).await?;
+            }
+        }
+    }
+
+    /// Waits, says so, and gives up when all waits of a request together are too long.
+    async fn wait(
+        &self,
+        wait: Duration,
+        waited: Duration,
+        reason: ReasonCode,
+        observer: &dyn WaitObserver,
+    ) -> Result<Duration, GraphError> {
+        let total = waited + wait;
+        if total > self.options.patience {
+            return Err(GraphError::new(reason));
+        }
+        observer.waits(self.clock.now().plus(wait), reason);
+        tokio::time::sleep(wait).await;
+        Ok(total)
+    }
+
+    /// A usable token; `stale` is one that Graph has refused. Whoever comes first asks, all others wait
+    /// for that answer.
+    async fn token(
+        &self,
+        access: &Access,
+        stale: Option<&Token>,
+        observer: &dyn WaitObserver,
+    ) -> Result<Token, GraphError> {
+        let slot = self.tokens.slot(access);
+        let mut held = slot.lock().await;
+        if let Some(token) = &*held
+            && token.is_usable(Instant::now())
+            && stale.is_none_or(|stale| !stale.is_same(token))
+        {
+            return Ok(token.clone());
+        }
+        *held = None;
+        let (mut waited, mut attempt) = (Duration::ZERO, 0);
+        loop {
+            attempt += 1;
+            let (error, told) = match self.sign_in(access).await {
+                Ok(token) => {
+                    *held = Some(token.clone());
+                    return Ok(token);
+                }
+                Err(refusal) => refusal,
+            };
+            let again =
+                matches!(error.reason(), ReasonCode::GraphThrottled | ReasonCode::GraphUnavailable);
+            if !again || attempt >= self.options.attempts {
+                return Err(error);
+            }
+            let wait = next_wait(attempt, told, (self.chance)());
+            waited = self.wait(wait, waited, error.reason(), observer).await?;
+        }
+    }
+
+    async fn sign_in(&self, access: &Access) -> Result<Token, (GraphError, Option<Duration>)> {
+        let plain = |reason| (GraphError::new(reason), None);
+        let mut url = access.cloud.login().clone();
+        url.path_segments_mut()
+            .map_err(|()| plain(ReasonCode::InternalError))?
+            .pop_if_empty()
+            .extend([&access.entra_tenant_id.to_string(), "oauth2", "v2.0", "token"]);
+        let scope = format!("{}/.default", access.cloud.graph().as_str().trim_end_matches('/'));
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", access.client_id.as_str()),
+            ("client_secret", access.client_secret.expose_secret()),
+            ("scope", scope.as_str()),
+        ];
+        let request = self.client.post(url).form(&form);
+        // A token reply is small; more is not one.
+        let answer =
+            self.send(&access.cloud, request, 1 << 20).await.map_err(|error| (error, None))?;
+        if answer.status != 200 {
+            let reason = refusal(answer.status, &answer.body);
+            return Err((refused(reason, &answer), answer.retry_after));
+        }
+        read_token(access, &answer.body, Instant::now()).map_err(|error| (error, None))
+    }
+}
+
+fn refused(reason: ReasonCode, answer: &Answer) -> GraphError {
+    GraphError::answered(reason, answer.status, answer.request_id.clone())
+}
+
+enum Verdict {
+    Good,
+    NewToken,
+    Again(ReasonCode),
+    Final(ReasonCode),
+}
+
+/// By the status alone: texts are not stable and not trusted (PROTOCOL §5).
+fn classify(status: u16) -> Verdict {
+    match StatusCode::from_u16(status) {
+        Ok(StatusCode::OK) => Verdict::Good,
+        Ok(StatusCode::UNAUTHORIZED) => Verdict::NewToken,
+        Ok(StatusCode::FORBIDDEN) => Verdict::Final(ReasonCode::PermissionMissing),
+        Ok(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(ReasonCode::GraphThrottled),
+        Ok(
+            StatusCode::INTERNAL_SERVER_ERROR
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT,
+        ) => Verdict::Again(ReasonCode::GraphUnavailable),
+        Ok(status) if status.is_success() || status.is_redirection() => {
+            Verdict::Final(ReasonCode::MalformedResponse)
+        }
+        _ => Verdict::Final(ReasonCode::GraphRefused),
+    }
+}
+
+/// Whether `url` is at that base: the same scheme, host and port, below its path, without a user.
+fn is_below(base: &Url, url: &Url) -> bool {
+    url.scheme() == base.scheme()
+        && url.host() == base.host()
+        && url.port_or_known_default() == base.port_or_known_default()
+        && url.path().starts_with(base.path())
+        && url.username().is_empty()
+        && url.password().is_none()
+}
+
+/// Graph's id of the request, if it has the form of one: nothing else of a header is kept.
+fn request_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("request-id")?.to_str().ok()?;
+    Uuid::try_parse(text).ok().map(|id| id.to_string())
+}

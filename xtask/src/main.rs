@@ -2,9 +2,12 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program speaks to a terminal")]
 
+mod ci;
+mod counts;
 mod postgres;
 mod shell;
 mod tidy;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -21,6 +24,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs everything that is checked, cheapest first; installs what the tests need where it may
+    Ci(ServerArgs),
+    /// Runs the tests on SQLite and PostgreSQL
+    Test(TestArgs),
     /// Checks the rules of the house that the compiler cannot hold
     Tidy,
     /// Runs a command with a throw-away PostgreSQL around it
@@ -32,8 +39,17 @@ enum Command {
 struct ServerArgs {
     /// A server for the tests: a URL whose role may create databases and roles. Without it an own
     /// server is started in a temporary folder and removed afterwards.
-    #[arg(long, env = postgres::VARIABLE, hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = postgres::VARIABLE, hide_env_values = true)]
     postgres: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Further words for the test runner, such as `-p tp-store dedupe`; without them all tests run
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -60,6 +76,10 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     match command {
+        Command::Ci(server) => ci::run(server.postgres).map(|()| ExitCode::SUCCESS),
+        Command::Test(args) => {
+            ci::test(args.server.postgres, &args.words).map(|()| ExitCode::SUCCESS)
+        }
         Command::Tidy => Ok(exit(tidy::run()?)),
         Command::Postgres(args) => {
             postgres::around(args.server.postgres, args.durable, &args.command)

@@ -70,7 +70,7 @@ fn is_path(tree: &Tree, span: &str) -> bool {
     match span.split_once('/') {
         Some(("", _)) => false,
         Some((first, _)) => first.starts_with("tp-") || tree.has(first),
-        None => span.ends_with(".md") || span.ends_with(".rs"),
+        None => matches!(span.rsplit_once('.'), Some((_, "md" | "rs"))),
     }
 }
 

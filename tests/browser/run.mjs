@@ -1,0 +1,219 @@
+// The first five minutes in a real browser: sign in, press "Sync now", follow the run to its end,
+// see the bell. Every page on the way is checked by axe, in light and in dark.
+//
+//   node run.mjs PATH_OF_THE_BINARY
+//
+// Reads CHROMIUM (the browser) and TENANTPILOT_TEST_CORPUS (optional: a folder of policies).
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+const LIMIT_MS = 120_000;
+const BROWSER_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+const binary = process.argv[2];
+const browserPath = process.env.CHROMIUM
+  ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+if (!binary || !browserPath) {
+  console.error('usage: CHROMIUM=/path/of/chromium node run.mjs PATH_OF_TENANTPILOT');
+  process.exit(2);
+}
+
+let passed = 0;
+let failed = 0;
+
+async function check(name, work) {
+  try {
+    await work();
+    passed += 1;
+    console.log(`ok    ${name}`);
+  } catch (error) {
+    failed += 1;
+    console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll('\n', '\n      ')}`);
+  }
+}
+
+function demand(truth, text) {
+  if (!truth) throw new Error(text);
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function answers(base, demo) {
+  const end = Date.now() + LIMIT_MS;
+  while (Date.now() < end) {
+    demand(demo.exitCode === null, `the demo ended with exit code ${demo.exitCode}`);
+    const ok = await fetch(`${base}/readyz`).then((reply) => reply.ok, () => false);
+    if (ok) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error('the demo did not become ready');
+}
+
+// "operator  name@example.test  password": one line per person.
+function signInOf(role, dataDir) {
+  const text = execFileSync(binary, ['demo', '--data-dir', dataDir, '--print-login'], {
+    encoding: 'utf8',
+    timeout: LIMIT_MS,
+  });
+  const line = text.split('\n').find((each) => each.trim().startsWith(role));
+  const [, email, password] = line?.trim().split(/\s+/) ?? [];
+  demand(email?.includes('@') && password, `no sign-in of the ${role} in --print-login`);
+  return { email, password };
+}
+
+async function signIn(page, base, login) {
+  await page.goto(`${base}/sign-in`);
+  await page.getByLabel('Email').fill(login.email);
+  await page.getByLabel('Password').fill(login.password);
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click();
+  await page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
+}
+
+async function axeFinds(page) {
+  await page.evaluate(axe.source);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+  }));
+  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].target} (${nodes.length})`);
+}
+
+async function newPage(browser, base, complaints, options) {
+  const context = await browser.newContext({ reducedMotion: 'reduce', ...options });
+  context.setDefaultTimeout(30_000);
+  const page = await context.newPage();
+  page.on('pageerror', (error) => complaints.push(`script: ${error.message}`));
+  page.on('console', (message) => {
+    // A page that is looked for and not there is one of the pages under test.
+    const expected = message.text().includes('404');
+    if (message.type() === 'error' && !expected) complaints.push(`console: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const own = request.url().startsWith(base) || request.url().startsWith('data:');
+    if (!own) complaints.push(`asked elsewhere: ${request.url()}`);
+  });
+  return page;
+}
+
+async function story(page, base, login) {
+  const seen = {};
+  await check('signs in', () => signIn(page, base, login));
+  await check('opens the first tenant', async () => {
+    await page.goto(`${base}/tenants`);
+    await page.getByRole('main').locator('a[href^="/t/"]').first().click();
+    await page.waitForURL(/\/t\/[^/]+/);
+    seen.tenant = new URL(page.url()).pathname.split('/').slice(0, 3).join('/');
+  });
+  await check('presses "Sync now" and gets a banner with "View run"', async () => {
+    await page.getByRole('button', { name: 'Sync now' }).first().click();
+    const banner = page.getByRole('status').filter({ hasText: /Sync queued|Already running/ });
+    await banner.getByRole('link', { name: 'View run' }).click();
+    await page.waitForURL(/\/operations\/[^/]+$/);
+    seen.run = new URL(page.url()).pathname;
+  });
+  await check('sees the run succeed without a reload', async () => {
+    const main = page.getByRole('main');
+    await main.getByText('Succeeded', { exact: true }).first().waitFor({ timeout: LIMIT_MS });
+  });
+  await check('finds the end of the run in the bell', async () => {
+    await page.goto(`${base}/notifications`);
+    const link = page.getByRole('main').locator(`a[href="${seen.run}"]`);
+    demand(await link.count() >= 2, 'the queued and the terminal notification are not both there');
+  });
+  await check('opens a policy', async () => {
+    await page.goto(`${base}${seen.tenant}/policies`);
+    await page.getByRole('main').locator(`a[href^="${seen.tenant}/policies/"]`).first().click();
+    await page.waitForURL(/\/policies\/[^/]+/);
+    seen.policy = new URL(page.url()).pathname;
+  });
+  return seen;
+}
+
+async function everyPage(browser, base, login, seen, complaints) {
+  const pages = [
+    '/tenants', seen.tenant, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
+    seen.run, '/notifications', '/operations', '/no-such-page',
+  ];
+  for (const colorScheme of ['light', 'dark']) {
+    for (const [view, width] of [['desktop', 1280], ['mobile', 390]]) {
+      const options = { colorScheme, viewport: { width, height: 900 } };
+      const page = await newPage(browser, base, complaints, options);
+      await page.goto(`${base}/sign-in`);
+      const audit = (where) => check(`axe: ${where}, ${colorScheme}, ${view}`, async () => {
+        const finds = await axeFinds(page);
+        demand(finds.length === 0, finds.join('\n'));
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+        demand(wide <= 0, `the page is ${wide} px wider than the window`);
+      });
+      await audit('/sign-in');
+      await signIn(page, base, login);
+      for (const where of pages.filter(Boolean)) {
+        await page.goto(`${base}${where}`);
+        await audit(where);
+      }
+      await page.context().close();
+    }
+  }
+}
+
+const dataDir = mkdtempSync(path.join(tmpdir(), 'tenantpilot-browser-'));
+const base = `http://127.0.0.1:${await freePort()}`;
+const corpus = process.env.TENANTPILOT_TEST_CORPUS;
+const demo = spawn(
+  binary,
+  ['demo', '--listen', base.slice('http://'.length), '--data-dir', dataDir,
+    ...(corpus ? ['--corpus', corpus] : [])],
+  { stdio: ['ignore', 'pipe', 'pipe'] },
+);
+let log = '';
+for (const stream of [demo.stdout, demo.stderr]) {
+  stream.on('data', (data) => { log = (log + data).slice(-20_000); });
+}
+const ended = new Promise((resolve) => { demo.once('exit', resolve); });
+let browser;
+try {
+  await answers(base, demo);
+  const login = signInOf('operator', dataDir);
+  browser = await chromium.launch({ executablePath: browserPath, args: BROWSER_FLAGS });
+  const complaints = [];
+  const page = await newPage(browser, base, complaints, { viewport: { width: 1280, height: 900 } });
+  const seen = await story(page, base, login);
+  if (failed > 0) {
+    const shot = path.join(tmpdir(), 'tenantpilot-browser-failure.png');
+    writeFileSync(shot, await page.screenshot({ fullPage: true }));
+    console.log(`the page as it was: ${shot}`);
+  } else {
+    await everyPage(browser, base, login, seen, complaints);
+  }
+  await check('no page complains, and none asks elsewhere', async () => {
+    demand(complaints.length === 0, [...new Set(complaints)].join('\n'));
+  });
+} catch (error) {
+  failed += 1;
+  console.log(`FAIL  ${error.stack}\n--- the demo said\n${log}`);
+} finally {
+  await browser?.close();
+  demo.kill('SIGTERM');
+  const stubborn = setTimeout(() => demo.kill('SIGKILL'), 15_000);
+  await ended;
+  clearTimeout(stubborn);
+  rmSync(dataDir, { recursive: true, force: true });
+}
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = failed === 0 ? 0 : 1;

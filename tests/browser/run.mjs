@@ -79,11 +79,11 @@ function signInOf(role, dataDir) {
 }
 
 async function signIn(page, base, login) {
-  await page.goto(`${base}/sign-in`);
+  await page.goto(`${base}/login`);
   await page.getByLabel('Email').fill(login.email);
   await page.getByLabel('Password').fill(login.password);
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
-  await page.waitForURL((url) => !url.pathname.startsWith('/sign-in'));
+  await page.waitForURL((url) => !url.pathname.startsWith('/login'));
 }
 
 async function axeFinds(page) {
@@ -147,21 +147,21 @@ async function story(page, base, login) {
 
 async function everyPage(browser, base, login, seen, complaints) {
   const pages = [
-    '/tenants', seen.tenant, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
+    '/tenants', `${seen.tenant}/overview`, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
     seen.run, '/notifications', '/operations', '/no-such-page',
   ];
   for (const colorScheme of ['light', 'dark']) {
     for (const [view, width] of [['desktop', 1280], ['mobile', 390]]) {
       const options = { colorScheme, viewport: { width, height: 900 } };
       const page = await newPage(browser, base, complaints, options);
-      await page.goto(`${base}/sign-in`);
+      await page.goto(`${base}/login`);
       const audit = (where) => check(`axe: ${where}, ${colorScheme}, ${view}`, async () => {
         const finds = await axeFinds(page);
         demand(finds.length === 0, finds.join('\n'));
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         demand(wide <= 0, `the page is ${wide} px wider than the window`);
       });
-      await audit('/sign-in');
+      await audit('/login');
       await signIn(page, base, login);
       for (const where of pages.filter(Boolean)) {
         await page.goto(`${base}${where}`);

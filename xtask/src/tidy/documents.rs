@@ -107,14 +107,26 @@ fn resolve(folder: &str, path: &str) -> String {
     parts.join("/")
 }
 
-/// Each kind of run, and each contract that says so, names a spec that exists.
+/// Each kind of run names a spec that exists, and each family of policy types is named by one.
 fn specs(tree: &Tree, found: &mut Vec<Finding>) {
-    let sources = tree.rust().filter(|(path, _)| path.starts_with("crates/"));
-    for (path, text) in sources.chain(tree.below("crates/tp-catalog/contracts/", ".toml")) {
+    for (path, text) in tree.below("crates/tp-catalog/contracts/", ".json") {
+        let named = text.lines().enumerate().find_map(|(index, line)| {
+            let family = line.trim_start().strip_prefix("\"category\": \"")?.split('"').next()?;
+            Some((index + 1, family))
+        });
+        let (line, family) = named.unwrap_or((1, ""));
+        if !tree.below("specs/", "/spec.md").any(|(_, spec)| spec.contains(&format!("`{family}`")))
+        {
+            let advice =
+                format!("no spec names the family `{family}` of this type; write it first");
+            found.push(Finding::new(path, line, "spec", advice));
+        }
+    }
+    for (path, text) in tree.rust().filter(|(path, _)| path.starts_with("crates/")) {
         for (index, line) in text.lines().enumerate() {
             let line = line.trim_start();
-            let named = line.strip_prefix("spec: \"").or_else(|| line.strip_prefix("spec = \""));
-            let Some((spec, _)) = named.and_then(|named| named.split_once('"')) else { continue };
+            let Some(named) = line.strip_prefix("spec: \"") else { continue };
+            let Some((spec, _)) = named.split_once('"') else { continue };
             if !spec.starts_with("specs/") || !tree.files.contains_key(spec) {
                 let advice = format!("the spec `{spec}` does not exist; write it first");
                 found.push(Finding::new(path, index + 1, "spec", advice));

@@ -157,6 +157,13 @@ fn each_kind_names_a_spec_that_exists() {
 }
 
 #[test]
+fn each_family_of_policy_types_is_named_by_a_spec() {
+    let contract = ("crates/tp-catalog/contracts/a.json", "{\n \"category\": \"updates\"\n}");
+    let names = |text| documents(&[contract, ("specs/1/spec.md", text)]).len();
+    assert_eq!(names("families: `updates`") + 1, names("families: `apps`"));
+}
+
+#[test]
 fn each_dependency_has_its_line() {
     let manifest = "[workspace.dependencies]\ntp-a = { path = \"a\" }\nserde = \"1\"\n[x]\ny = 1\n";
     let lines = "docs/decisions/dependencies.md";

@@ -1,0 +1,4 @@
+//! inventory.sync against the simulator, on both databases.
+
+mod sync;
+mod world;

@@ -1,0 +1,105 @@
+//! A simulated cloud, a store that knows its first tenant, and a worker.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tp_catalog::registry::Catalog;
+use tp_domain::access::{StartInventorySync, ViewPolicies};
+use tp_domain::ids::WorkerId;
+use tp_domain::operation::SyncInventory;
+use tp_domain::run::OperationRun;
+use tp_domain::tenant::Slug;
+use tp_engine::jitter::{Jitter, SystemJitter};
+use tp_engine::worker::{Worker, WorkerOptions};
+use tp_graph::cloud::{Cloud, Clouds};
+use tp_graph::{Graph, GraphOptions};
+use tp_ops::Tools;
+use tp_sim::estate::EstatePlan;
+use tp_sim::{Sim, SimOptions, SpawnedSim};
+use tp_store::testing::{TestDatabase, databases};
+use tp_store::{Actor, HowStarted, NewTenant, SystemIds, TenantRef, TenantScope};
+use uuid::Uuid;
+
+pub(crate) struct World {
+    pub(crate) db: TestDatabase,
+    pub(crate) sim: SpawnedSim,
+    pub(crate) worker: Worker,
+    actor: Actor,
+}
+
+/// The corpus, where it is there.
+#[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/graph/corpus");
+    let folder = std::env::var("TENANTPILOT_CORPUS").map_or_else(|_| beside.into(), PathBuf::from);
+    folder.join("index.json").exists().then_some(folder)
+}
+
+pub(crate) async fn worlds(corpus: Option<PathBuf>) -> Vec<World> {
+    let mut worlds = Vec::new();
+    for db in databases().await {
+        let estate = EstatePlan { corpus: corpus.clone(), tenants: 1, scale: 1, seed: 7 };
+        let sim = Sim::new(SimOptions { estate, ..SimOptions::default() }).unwrap();
+        worlds.push(World::new(db, sim.spawn().await.unwrap()).await);
+    }
+    worlds
+}
+
+impl World {
+    async fn new(db: TestDatabase, sim: SpawnedSim) -> Self {
+        let (workspace, _) = db.store.test_workspace().await;
+        let tenant = sim.sim.tenants().remove(0);
+        let new = NewTenant {
+            name: tenant.display_name,
+            slug: Slug::new("contoso").unwrap(),
+            entra_tenant_id: tenant.id,
+            domain: Some(tenant.domain),
+            cloud: "sim".to_owned(),
+            credential: Some((tenant.client_id.to_string(), tenant.client_secret.into())),
+        };
+        db.store.console().tenant_create(workspace, new).await.unwrap();
+        let actor = db.store.test_actor("owner@example.com").await;
+        let cloud = Cloud::new("sim", &sim.url, &sim.url).unwrap();
+        let options = GraphOptions {
+            idle_timeout: Duration::from_millis(500),
+            patience: Duration::from_secs(3),
+            attempts: 3,
+            max_page_bytes: 8 << 20,
+            ..GraphOptions::default()
+        };
+        let clock = Arc::new(db.clock.clone());
+        let graph =
+            Graph::new(options, &[], clock, Arc::new(SystemIds), Arc::new(|| SystemJitter.unit()))
+                .unwrap();
+        let tools = Tools {
+            catalog: Arc::new(Catalog::builtin().unwrap()),
+            graph,
+            clouds: Arc::new(Clouds::with([cloud]).unwrap()),
+        };
+        let id = WorkerId::from_uuid(Uuid::from_u128(1));
+        let worker = Worker::new(
+            id,
+            db.store.clone(),
+            tp_ops::registry(&tools),
+            WorkerOptions::default(),
+            Arc::new(SystemJitter),
+        );
+        Self { db, sim, worker, actor }
+    }
+
+    pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
+    /// Starts a sync, works on the queue, and gives the run.
+    pub(crate) async fn sync(&self, request: SyncInventory) -> OperationRun {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope = self.db.store.enter::<StartInventorySync>(&self.actor, &contoso).await.unwrap();
+        self.db.clock.advance(Duration::from_secs(60));
+        let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
+        assert_eq!(self.worker.work_queue().await, 1);
+        scope.run_get(run).await.unwrap().unwrap()
+    }
+}

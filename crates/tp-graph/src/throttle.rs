@@ -6,8 +6,10 @@ use tp_domain::time::Timestamp;
 
 /// The first wait without a Retry-After; it doubles with each attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-/// No single wait is longer, whatever a host says.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(120);
+/// Without a word of the host no wait is longer.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
+/// A told wait is believed up to here: a longer one would stop a tenant by one bad answer (TRUST F14).
+const LONGEST_TOLD: Duration = Duration::from_secs(900);
 
 /// Reads a Retry-After: whole seconds, a decimal (Microsoft's own sample is `2.128`), or an HTTP date.
 ///
@@ -32,12 +34,12 @@ pub fn next_wait(attempt: u32, retry_after: Option<Duration>, chance: f64) -> Du
     let chance = chance.clamp(0.0, 1.0);
     let doubled =
         FIRST_WAIT.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1).min(16)));
-    let backoff = doubled.min(LONGEST_WAIT).mul_f64(chance).max(Duration::from_millis(100));
+    let backoff = doubled.min(LONGEST_BACKOFF).mul_f64(chance).max(Duration::from_millis(100));
     match retry_after {
         None => backoff,
         // "0" says "now", and usually means "soon": back off as without it.
         Some(told) if told.is_zero() => backoff,
-        Some(told) => told.mul_f64(chance.mul_add(0.2, 1.0)),
+        Some(told) => told.min(LONGEST_TOLD).mul_f64(chance.mul_add(0.2, 1.0)),
     }
 }
 
@@ -76,6 +78,8 @@ mod tests {
             }
         }
         assert!(next_wait(1, Some(Duration::ZERO), 0.0) > Duration::ZERO, "no hot loop");
+        let absurd = next_wait(1, Some(Duration::from_secs(86_400)), 0.0);
+        assert_eq!(absurd, LONGEST_TOLD, "one bad answer does not stop a tenant for a day");
     }
 
     #[test]

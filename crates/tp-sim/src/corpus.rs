@@ -55,6 +55,14 @@ pub(crate) fn load(
             place(tenant, expected, &mut taken, route, route.path.clone(), &entry.file, object);
         }
     }
+    // Every tenant has the objects of which there is exactly one; no export has all of them.
+    for route in routes.iter().filter(|route| route.singleton && !route.delegated_only) {
+        if !tenant.collections.contains_key(&route.path) {
+            let object = Map::from_iter([("displayName".to_owned(), route.label.clone().into())]);
+            let file = format!("generated/{}", route.key);
+            place(tenant, expected, &mut taken, route, route.path.clone(), &file, object);
+        }
+    }
     for (route, file, object) in children {
         let path = parent_path(tenant, expected, routes, route);
         place(tenant, expected, &mut taken, route, path, &file, object);

@@ -104,10 +104,6 @@ async fn one_bad_type_does_not_stop_the_others() {
         (serde_json::json!({"kind": "status", "status": 403}), ReasonCode::PermissionMissing),
         (serde_json::json!({"kind": "status", "status": 400}), ReasonCode::GraphRefused),
         (serde_json::json!({"kind": "status", "status": 503}), ReasonCode::GraphUnavailable),
-        (
-            serde_json::json!({"kind": "status", "status": 429, "retry_after": "3600"}),
-            ReasonCode::GraphThrottled,
-        ),
         (serde_json::json!({"kind": "loop"}), ReasonCode::PagingLoop),
         (
             serde_json::json!({"kind": "next_link", "url": "http://evil.example/beta/x"}),
@@ -119,7 +115,7 @@ async fn one_bad_type_does_not_stop_the_others() {
             ReasonCode::MalformedResponse,
         ),
         (serde_json::json!({"kind": "huge", "bytes": 9_000_000}), ReasonCode::PayloadTooLarge),
-        (serde_json::json!({"kind": "truncate"}), ReasonCode::GraphUnavailable),
+        (serde_json::json!({"kind": "truncate"}), ReasonCode::MalformedResponse),
         (serde_json::json!({"kind": "drip"}), ReasonCode::GraphUnavailable),
     ];
     for world in worlds(None).await {
@@ -218,6 +214,18 @@ async fn a_short_throttle_is_waited_out() {
         let run = world.sync(only("roleScopeTag")).await;
         assert_eq!(run.state.outcome(), Outcome::Succeeded, "{}", world.db.name());
         assert_eq!(run.waiting, None);
+    }
+}
+
+#[tokio::test]
+async fn a_throttle_longer_than_a_run_may_wait_is_tried_again_later() {
+    for world in worlds(None).await {
+        let rule = serde_json::json!([{"action": {"kind": "status", "status": 429, "retry_after": "600"}, "match": {"host": "graph"}}]);
+        world.sim.sim.set_faults(faults(rule));
+        let run = world.sync(only("roleScopeTag")).await;
+        assert_eq!(run.state.status(), RunStatus::Running, "{}", world.db.name());
+        assert_eq!(run.reason, Some(ReasonCode::GraphThrottled));
+        assert_eq!(world.sim.sim.graph_requests(), 1, "nobody asks within the told time");
     }
 }
 

@@ -160,7 +160,7 @@ impl Graph {
         request: reqwest::RequestBuilder,
         max_bytes: usize,
     ) -> Result<Answer, GraphError> {
-        let failed = |_| GraphError::new(ReasonCode::GraphUnavailable);
+        let failed = |_: reqwest::Error| GraphError::new(ReasonCode::GraphUnavailable);
         let request = request
             .header("client-request-id", self.ids.next().to_string())
             .header(ACCEPT, "application/json")
@@ -174,13 +174,7 @@ impl Graph {
         let (request_id, retry_after) =
             (request_id(response.headers()), self.told(response.headers()));
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| {
-            if error.is_decode() {
-                GraphError::answered(ReasonCode::MalformedResponse, status, request_id.clone())
-            } else {
-                failed(error)
-            }
-        })? {
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > max_bytes {
                 return Err(GraphError::answered(ReasonCode::PayloadTooLarge, status, request_id));
             }

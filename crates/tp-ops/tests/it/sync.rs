@@ -115,7 +115,7 @@ async fn one_bad_type_does_not_stop_the_others() {
             ReasonCode::MalformedResponse,
         ),
         (serde_json::json!({"kind": "huge", "bytes": 9_000_000}), ReasonCode::PayloadTooLarge),
-        (serde_json::json!({"kind": "truncate"}), ReasonCode::MalformedResponse),
+        (serde_json::json!({"kind": "truncate"}), ReasonCode::GraphUnavailable),
         (serde_json::json!({"kind": "drip"}), ReasonCode::GraphUnavailable),
     ];
     for world in worlds(None).await {

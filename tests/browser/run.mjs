@@ -80,7 +80,7 @@ function signInOf(role, dataDir) {
 
 async function signIn(page, base, login) {
   await page.goto(`${base}/login`);
-  await page.getByLabel('Email').fill(login.email);
+  await page.getByLabel('E-mail address').fill(login.email);
   await page.getByLabel('Password').fill(login.password);
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.waitForURL((url) => !url.pathname.startsWith('/login'));
@@ -122,7 +122,7 @@ async function story(page, base, login) {
   });
   await check('presses "Sync now" and gets a banner with "View run"', async () => {
     await page.getByRole('button', { name: 'Sync now' }).first().click();
-    const banner = page.getByRole('status').filter({ hasText: /Sync queued|Already running/ });
+    const banner = page.getByRole('status').filter({ hasText: /sync (queued|is |succeeded)/i });
     await banner.getByRole('link', { name: 'View run' }).click();
     await page.waitForURL(/\/operations\/[^/]+$/);
     seen.run = new URL(page.url()).pathname;
@@ -148,7 +148,7 @@ async function story(page, base, login) {
 async function everyPage(browser, base, login, seen, complaints) {
   const pages = [
     '/tenants', `${seen.tenant}/overview`, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
-    seen.run, '/notifications', '/operations', '/no-such-page',
+    seen.run, '/notifications', '/operations', '/docs/reason-codes/graph_throttled', '/no-such-page',
   ];
   for (const colorScheme of ['light', 'dark']) {
     for (const [view, width] of [['desktop', 1280], ['mobile', 390]]) {

@@ -22,6 +22,12 @@ LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = $2
 LEFT JOIN memberships whole ON whole.scope_id = t.workspace_id AND whole.user_id = $2
 WHERE t.workspace_id = $1 AND COALESCE(own.role, whole.role) IS NOT NULL
 ORDER BY t.name, t.id";
+// Asked for on every page: the jobs table holds what is active and nothing else.
+const ACTIVE: &str = "\
+SELECT count(*) AS n FROM jobs j
+WHERE j.workspace_id = $1 AND j.tenant_id IS NOT NULL
+  AND EXISTS (SELECT 1 FROM memberships m
+              WHERE m.user_id = $2 AND m.scope_id IN (j.workspace_id, j.tenant_id))";
 const SUMMARY: &str = "\
 SELECT (SELECT count(*) FROM policies p WHERE p.scope_id = $1) AS policies,
        (SELECT max(complete_at) FROM inventory_types i WHERE i.scope_id = $1) AS synced_at,
@@ -134,6 +140,17 @@ impl FleetScope {
                 })
             })
             .await
+    }
+
+    /// How many runs of all of the person's tenants are queued or running.
+    pub async fn fleet_run_active(&self) -> Result<u64, StoreError> {
+        #[derive(sqlx::FromRow)]
+        struct CountRow {
+            n: i64,
+        }
+        let stmt = stmt!(ACTIVE, self.actor.workspace.uuid(), self.actor.user.uuid());
+        let row: CountRow = self.store.db.read(Reach::All, |tx| Box::pin(tx.one(stmt))).await?;
+        Ok(u64::try_from(row.n).unwrap_or(0))
     }
 
     /// How many runs of all of the person's tenants stand behind each tab, since that moment.

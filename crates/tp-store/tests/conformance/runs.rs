@@ -183,6 +183,7 @@ async fn lists_page_without_doubles_and_filter() {
         assert_eq!((tabs.failed, tabs.partial, tabs.succeeded), (1, 0, 1));
         let fleet = world.store().enter_fleet(&world.operator);
         assert_eq!(fleet.fleet_run_tabs(None).await.unwrap().all, 7);
+        assert_eq!(fleet.fleet_run_active().await.unwrap(), 5);
         let page = fleet.fleet_run_list(RunFilter { limit: 50, ..none() }).await.unwrap();
         assert_eq!(page.runs.len(), 7);
         let guest = world.store().enter_fleet(&world.guest);

@@ -1,0 +1,262 @@
+//! The OpenAPI document, made from the route table and from what the handlers say of themselves.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+use tp_domain::operation::OperationKind;
+use tp_domain::reason::ReasonCode;
+use tp_domain::run::{Outcome, RunStatus, StepState, WaitingReason};
+
+use crate::routes::{Asks, all};
+
+pub(crate) async fn show() -> Json<Value> {
+    Json(openapi())
+}
+
+/// What is said of one operation beside its route.
+struct Said {
+    summary: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    answer: &'static str,
+}
+
+const RUN_FILTERS: &[(&str, &str)] = &[
+    ("status", "Only these statuses; may be repeated."),
+    ("outcome", "Only these outcomes; may be repeated."),
+    ("kind", "Only these kinds; may be repeated."),
+    ("initiator", "Part of the initiator's name."),
+    ("reason", "Only these reason codes; may be repeated."),
+    ("created_after", "Not before this time (RFC 3339)."),
+    ("created_before", "Before this time (RFC 3339)."),
+    ("sort", "created_at or -created_at (default)."),
+    ("limit", "1 to 200; default 50."),
+    ("cursor", "page.next of an earlier answer."),
+];
+
+const POLICY_FILTERS: &[(&str, &str)] = &[
+    ("type", "Only these policy types; may be repeated."),
+    ("q", "Part of the name, in any case."),
+    ("platform", "Only this platform."),
+    ("missing", "true or false."),
+    ("sort", "name, -name, modified_at, -modified_at or type."),
+    ("limit", "1 to 200; default 50."),
+    ("cursor", "page.next of an earlier answer."),
+];
+
+/// Every address of the API must have a line here: a test compares it with the route table.
+fn said(method: &str, path: &str) -> Option<Said> {
+    let line = |summary, query, answer| Some(Said { summary, query, answer });
+    match (method, path) {
+        ("GET", "/api/v1/openapi.json") => line("This document", &[], "Object"),
+        ("GET", "/api/v1/me") => line("Who asks", &[], "Object"),
+        ("GET", "/api/v1/notifications") => line("One's own notifications", &[], "Page"),
+        ("GET", "/api/v1/policy-types") => {
+            line("Policy types and what can be done with them", &[], "Page")
+        }
+        ("GET", "/api/v1/reason-codes") => line("Reason codes and what to do", &[], "Page"),
+        ("GET", "/api/v1/tenants") => line("The tenants that one may see", &[], "Page"),
+        ("POST", "/api/v1/tenants") => line("Add a tenant", &[], "Tenant"),
+        ("GET", "/api/v1/tenants/{tenant}") => line("One tenant", &[], "Tenant"),
+        ("GET", "/api/v1/runs") => {
+            line("Runs of all tenants that one may see", RUN_FILTERS, "RunPage")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/runs") => {
+            line("Runs of a tenant", RUN_FILTERS, "RunPage")
+        }
+        ("POST", "/api/v1/tenants/{tenant}/runs") => {
+            line("Start a run, or find the equal one that is active", &[], "Run")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/runs/{id}") => {
+            line("One run; poll it with If-None-Match", &[], "Run")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/runs/{id}/items") => {
+            line("The items of a run", &[("state", "Only these states; may be repeated.")], "Page")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/policies") => {
+            line("Policies of a tenant", POLICY_FILTERS, "Page")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/policies/{id}") => line("One policy", &[], "Object"),
+        ("GET", "/api/v1/tenants/{tenant}/coverage") => {
+            line("What the inventory knows, by policy type", &[], "Page")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/groups") => {
+            line("The cached directory groups", &[("q", "Part of the name, in any case.")], "Page")
+        }
+        _ => None,
+    }
+}
+
+/// The whole document, OpenAPI 3.1.
+pub fn openapi() -> Value {
+    let mut paths: Map<String, Value> = Map::new();
+    for route in all().into_iter().filter(|route| route.path.starts_with("/api/v1/")) {
+        let Some(said) = said(route.method.as_str(), route.path) else { continue };
+        let entry = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
+        entry[route.method.as_str().to_lowercase()] =
+            operation(route.method.as_str(), route.path, route.asks, &said);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "TenantPilot", "version": env!("CARGO_PKG_VERSION"),
+            "description": "Errors are application/problem+json with a stable code and a request id. Times are RFC 3339 in UTC. Ids are opaque.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"token": []}, {"session": []}],
+        "paths": paths,
+        "components": {"securitySchemes": security(), "schemas": schemas(), "responses": {
+            "Problem": {"description": "What went wrong", "content": {"application/problem+json": {"schema": reference("Problem")}}},
+        }},
+    })
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
+    let mut parameters: Vec<Value> = path
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    parameters.extend(said.query.iter().map(|(name, text)| {
+        json!({"name": name, "in": "query", "description": text, "schema": {"type": "string"}})
+    }));
+    let good = |description: &str| json!({"description": description, "content": {"application/json": {"schema": reference(said.answer)}}});
+    let problem = || json!({"$ref": "#/components/responses/Problem"});
+    let mut responses = json!({"default": problem()});
+    match (method, path) {
+        ("POST", "/api/v1/tenants") => responses["201"] = good("Added"),
+        ("POST", _) => {
+            parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "1 to 255 characters; the same key is answered once within 24 hours.", "schema": {"type": "string", "maxLength": 255}}));
+            responses["202"] = good("A new run");
+            responses["200"] = good("An equal run is active: this one, with deduplicated: true");
+        }
+        _ => responses["200"] = good("Good"),
+    }
+    if path.ends_with("/runs/{id}") {
+        parameters
+            .push(json!({"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}));
+        responses["304"] = json!({"description": "Unchanged"});
+    }
+    let needs = match asks {
+        Asks::Nothing => "Nothing is needed.".to_owned(),
+        Asks::SignIn => "Needs a token or a session.".to_owned(),
+        Asks::Tenant(capability) => format!("Needs the capability {capability}."),
+        Asks::Kind => "Needs the capability of the kind.".to_owned(),
+    };
+    let id = format!(
+        "{}{}",
+        method.to_lowercase(),
+        path.replace("/api/v1", "").replace(['/', '{', '}', '.', '-'], "_")
+    );
+    let mut operation = json!({
+        "operationId": id, "summary": said.summary, "description": needs,
+        "parameters": parameters, "responses": responses,
+    });
+    if asks == Asks::Nothing {
+        operation["security"] = json!([]);
+    }
+    if method == "POST" {
+        let schema = if path == "/api/v1/tenants" { "NewTenant" } else { "Start" };
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
+    }
+    operation
+}
+
+fn security() -> Value {
+    json!({
+        "token": {"type": "http", "scheme": "bearer", "description": "An API token: tpat_…"},
+        "session": {"type": "apiKey", "in": "cookie", "name": "__Host-tp", "description": "The browser's session; changes need X-CSRF-Token as well."},
+    })
+}
+
+fn schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let maybe = || json!({"type": ["string", "null"]});
+    let count = || json!({"type": "integer", "minimum": 0});
+    let words = |all: Vec<&str>| json!({"type": "string", "enum": all});
+    let time = || json!({"type": "string", "format": "date-time"});
+    let kinds: Vec<&str> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    json!({
+        "Object": {"type": "object"},
+        "Problem": {"type": "object", "required": ["type", "title", "status", "detail", "code", "request_id", "errors"], "properties": {
+            "type": text(), "title": text(), "status": count(), "detail": text(), "instance": text(), "code": text(), "request_id": text(),
+            "errors": {"type": "array", "items": {"type": "object", "properties": {"pointer": text(), "detail": text()}}},
+        }},
+        "Page": {"type": "object", "required": ["data", "page"], "properties": {
+            "data": {"type": "array", "items": {"type": "object"}}, "page": reference("PageInfo"),
+        }},
+        "PageInfo": {"type": "object", "required": ["next", "has_more"], "properties": {"next": maybe(), "has_more": {"type": "boolean"}}},
+        "RunPage": {"type": "object", "required": ["data", "page"], "properties": {
+            "data": {"type": "array", "items": reference("Run")}, "page": reference("PageInfo"),
+        }},
+        "NewTenant": {"type": "object", "additionalProperties": false, "required": ["name", "slug", "entra_tenant_id"], "properties": {
+            "name": text(), "slug": text(), "entra_tenant_id": {"type": "string", "format": "uuid"}, "domain": maybe(), "cloud": text(),
+            "client_id": maybe(), "client_secret": maybe(),
+        }},
+        "Tenant": {"type": "object", "required": ["id", "slug", "name"], "properties": {
+            "id": text(), "slug": text(), "name": text(), "entra_tenant_id": text(), "domain": maybe(), "cloud": text(), "client_id": maybe(),
+            "status": text(), "role": text(), "created_at": time(),
+        }},
+        "Start": {"type": "object", "additionalProperties": false, "required": ["kind"], "properties": {
+            "kind": words(kinds), "inputs": {"type": "object"},
+        }},
+        "Counts": {"type": "object", "properties": {
+            "total": {"type": ["integer", "null"], "minimum": 0}, "processed": count(), "succeeded": count(), "failed": count(), "skipped": count(),
+        }},
+        "Run": run_schema(),
+        "Item": {"type": "object", "properties": {
+            "policy_type": text(), "state": words(StepState::ALL.iter().map(|word| word.as_str()).collect()), "listed": count(),
+        }},
+    })
+}
+
+fn run_schema() -> Value {
+    let text = || json!({"type": "string"});
+    let maybe = || json!({"type": ["string", "null"]});
+    let count = || json!({"type": "integer", "minimum": 0});
+    let words = |all: Vec<&str>| json!({"type": "string", "enum": all});
+    let time = || json!({"type": "string", "format": "date-time"});
+    let maybe_time = || json!({"type": ["string", "null"], "format": "date-time"});
+    let object = || json!({"type": "object"});
+    let objects = || json!({"type": "array", "items": {"type": "object"}});
+    let progress = json!({
+        "phase": maybe(), "known_total": {"type": "boolean"},
+        "waiting_reason": {"type": ["string", "null"], "examples": [WaitingReason::Throttled.as_str()]},
+        "waiting_until": maybe_time(),
+    });
+    let mut properties = json!({
+        "id": text(), "tenant": maybe(), "kind": text(), "label": text(),
+        "status": words(RunStatus::ALL.iter().map(|word| word.as_str()).collect()),
+        "outcome": words(Outcome::ALL.iter().map(|word| word.as_str()).collect()),
+        "reason_code": {"type": ["string", "null"], "examples": [ReasonCode::GraphThrottled.as_str()]},
+        "message": maybe(), "trigger": object(), "initiator": object(), "inputs": object(),
+        "counts": reference("Counts"), "progress": {"type": "object", "properties": progress},
+    });
+    let more = json!({
+        "failures": objects(), "completeness": {"type": ["object", "null"]}, "context": object(),
+        "attempt": count(), "max_attempts": count(), "parent": maybe(), "retry_of": maybe(),
+        "created_at": time(), "started_at": maybe_time(), "heartbeat_at": maybe_time(),
+        "completed_at": maybe_time(), "related": objects(), "links": object(),
+        "deduplicated": {"type": "boolean"},
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {
+        all.extend(more);
+    }
+    let required = ["id", "kind", "status", "outcome", "counts", "created_at", "deduplicated"];
+    json!({"type": "object", "required": required, "properties": properties})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_of_the_api_is_described() {
+        for route in all().into_iter().filter(|route| route.path.starts_with("/api/")) {
+            let described = said(route.method.as_str(), route.path).is_some();
+            assert!(described, "{} {}", route.method, route.path);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The shell around every page: top bar, sidebar, main, footer (UX §2.3).
+
+use maud::{DOCTYPE, Markup, html};
+use tp_domain::access::Role;
+use tp_domain::tenant::Tenant;
+use tp_domain::time::Timestamp;
+use tp_store::{Actor, StoreError};
+
+use super::{icon, time};
+use crate::app::App;
+use crate::{format, paths};
+
+/// What the shell shows besides the page.
+pub(crate) struct Shell {
+    assets: (String, String, String),
+    version: &'static str,
+    person: Option<Person>,
+    pub(crate) now: Timestamp,
+}
+
+struct Person {
+    name: String,
+    csrf: String,
+    unread: u64,
+    active: u64,
+    tenants: Vec<(Tenant, Role)>,
+}
+
+/// Where in the product a page stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A page over all tenants.
+    Fleet,
+    /// The overview of a tenant.
+    Overview,
+    /// Its policies.
+    Policies,
+    /// Its operations.
+    Operations,
+}
+
+/// One page.
+pub(crate) struct Page<'a> {
+    /// Of the page itself; tenant and product are added.
+    pub(crate) title: &'a str,
+    pub(crate) place: Place,
+    pub(crate) tenant: Option<&'a Tenant>,
+    /// Since when the tenant's data are known, for the footer.
+    pub(crate) synced_at: Option<Timestamp>,
+    pub(crate) body: Markup,
+}
+
+impl Shell {
+    /// For somebody who is signed in.
+    pub(crate) async fn of(app: &App, actor: &Actor) -> Result<Self, StoreError> {
+        let fleet = app.store.enter_fleet(actor);
+        let person = Person {
+            name: actor.name().to_owned(),
+            csrf: actor.csrf().unwrap_or_default().to_owned(),
+            unread: app.store.hall().notification_count(actor).await?,
+            active: fleet.fleet_run_active().await?,
+            tenants: fleet.tenant_list().await?,
+        };
+        Ok(Self { person: Some(person), ..Self::anonymous(app) })
+    }
+
+    /// For nobody in particular: sign-in and errors.
+    pub(crate) fn anonymous(app: &App) -> Self {
+        let assets = &app.assets;
+        Self {
+            assets: (assets.css.href(), assets.js.href(), assets.icon.href()),
+            version: app.settings.version,
+            person: None,
+            now: app.store.now(),
+        }
+    }
+
+    /// The token that forms carry.
+    pub(crate) fn csrf(&self) -> Markup {
+        let token = self.person.as_ref().map_or("", |person| person.csrf.as_str());
+        html! { input type="hidden" name="csrf" value=(token); }
+    }
+
+    /// The whole document.
+    pub(crate) fn render(&self, page: &Page<'_>) -> Markup {
+        let tenant = page.tenant.map(|tenant| format::shown(&tenant.name).into_owned());
+        let title = match &tenant {
+            Some(tenant) => format!("{} – {tenant} – TenantPilot", page.title),
+            None => format!("{} – TenantPilot", page.title),
+        };
+        let (css, js, icon) = &self.assets;
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (title) }
+                    link rel="icon" href=(icon) type="image/svg+xml";
+                    link rel="stylesheet" href=(css);
+                    script src=(js) defer {}
+                }
+                body {
+                    a.skip href="#main" { "Skip to content" }
+                    (self.top_bar(page))
+                    div class=(if page.tenant.is_some() { "frame" } else { "frame wide" }) {
+                        @if let Some(tenant) = page.tenant { (sidebar(tenant, page.place)) }
+                        main id="main" tabindex="-1" { (page.body) }
+                        (self.footer(page))
+                    }
+                    p.visually-hidden id="live-status" role="status" {}
+                }
+            }
+        }
+    }
+
+    fn top_bar(&self, page: &Page<'_>) -> Markup {
+        html! {
+            header.topbar {
+                a.brand href="/tenants" { (icon::mark()) "TenantPilot" }
+                @if let Some(person) = &self.person {
+                    (switcher(person, page))
+                    span.grow {}
+                    @if person.active > 0 {
+                        a.pill href="/operations?tab=active" { (icon::ring()) span { span.count { (format::number(person.active)) } " running" } }
+                    }
+                    (bell(person.unread))
+                    button.pill type="button" data-theme-toggle hidden { "Theme" }
+                    details.menu {
+                        summary.pill { (format::shown(&person.name)) }
+                        div.menu-list.right {
+                            form method="post" action="/logout" {
+                                (self.csrf())
+                                button type="submit" { "Sign out" }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn footer(&self, page: &Page<'_>) -> Markup {
+        html! {
+            footer {
+                "Times are in UTC · All data on this page comes from the database"
+                @if let Some(at) = page.synced_at { ", last synced " (time(at, self.now)) }
+                " · TenantPilot " (self.version)
+            }
+        }
+    }
+}
+
+/// The bell, also alone for the poller.
+pub(crate) fn bell(unread: u64) -> Markup {
+    let label = match unread {
+        0 => "Notifications, none unread".to_owned(),
+        count => format!("Notifications, {count} unread"),
+    };
+    html! {
+        a.pill href="/notifications" aria-label=(label) id="bell" {
+            (icon::bell())
+            @if unread > 0 { span.count { (format::number(unread)) } }
+        }
+    }
+}
+
+fn switcher(person: &Person, page: &Page<'_>) -> Markup {
+    // The section is kept, an object never is (UX N04).
+    let section = match page.place {
+        Place::Policies => "policies",
+        Place::Operations => "operations",
+        Place::Fleet | Place::Overview => "overview",
+    };
+    html! {
+        details.menu {
+            summary.pill {
+                @match page.tenant {
+                    Some(tenant) => (format::shown(&tenant.name)),
+                    None => "All tenants",
+                }
+                span aria-hidden="true" { "▾" }
+            }
+            ul.menu-list {
+                li { a href="/tenants" { "All tenants" } }
+                @for (tenant, _) in &person.tenants {
+                    li {
+                        a href=(format!("/t/{}/{section}", tenant.slug)) {
+                            (format::shown(&tenant.name))
+                            @if let Some(domain) = &tenant.domain { br; span.muted.small { (format::shown(domain)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sidebar(tenant: &Tenant, place: Place) -> Markup {
+    let link = |href: String, label: &str, own: Place| {
+        html! { li { a href=(href) aria-current=[(place == own).then_some("page")] { (label) } } }
+    };
+    html! {
+        aside.sidebar aria-label="Tenant" {
+            nav aria-label="Sections" {
+                ul { (link(paths::overview(tenant), "Overview", Place::Overview)) }
+                p.group { "Inventory" }
+                ul { (link(paths::policies(tenant), "Policies", Place::Policies)) }
+                p.group { "Monitoring" }
+                ul { (link(paths::operations(tenant), "Operations", Place::Operations)) }
+            }
+        }
+    }
+}

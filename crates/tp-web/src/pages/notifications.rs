@@ -1,0 +1,98 @@
+//! What the person started and how it ended.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use tp_domain::ids::NotificationId;
+use tp_domain::notification::{Moment, Notification};
+use tp_domain::run::Outcome;
+
+use crate::app::App;
+use crate::components::layout::{Page, Place, Shell};
+use crate::components::{chip, empty, icon, time};
+use crate::error::WebError;
+use crate::extract::{CsrfForm, Id, SignedIn};
+use crate::pages::login::Nothing;
+use crate::query::Pairs;
+use crate::{format, paths};
+
+pub(crate) async fn show(
+    SignedIn(actor): SignedIn,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Markup, WebError> {
+    let unread_only = Pairs::parse(query.as_deref()).get("show") == Some("unread");
+    let list = app.store.hall().notification_list(&actor, unread_only, 100).await?;
+    let shell = Shell::of(&app, &actor).await?;
+    let current = |is: bool| is.then_some("page");
+    let body = html! {
+        div.head {
+            h1 { "Notifications" }
+            div.actions {
+                form method="post" action="/notifications/read" { (shell.csrf()) button.button type="submit" { "Mark all as read" } }
+            }
+        }
+        ul.tabs {
+            li { a href="/notifications" aria-current=[current(!unread_only)] { "All" } }
+            li { a href="/notifications?show=unread" aria-current=[current(unread_only)] { "Unread" } }
+        }
+        @if list.is_empty() {
+            (empty("Nothing here", "You are told when something that you started is queued and when it ends.", None))
+        } @else {
+            div.table-wrap { table.cards-on-mobile {
+                caption.visually-hidden { "Notifications" }
+                thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Tenant" } th scope="col" { "When" } th scope="col" { "Read" } } }
+                tbody { @for note in &list { (row(note, &shell)) } }
+            } }
+        }
+    };
+    Ok(shell.render(&Page {
+        title: "Notifications",
+        place: Place::Fleet,
+        tenant: None,
+        synced_at: None,
+        body,
+    }))
+}
+
+fn row(note: &Notification, shell: &Shell) -> Markup {
+    html! {
+        tr {
+            td data-l="State" { span { @match (note.moment, note.outcome) {
+                (Moment::Queued, _) | (_, Outcome::Pending) => span.chip.queued { (icon::clock()) "Queued" },
+                (Moment::Ended, outcome) => (chip::outcome(outcome)),
+            } } }
+            td data-l="What" { div {
+                @if note.read_at.is_none() { strong { (note.sentence()) } } @else { (note.sentence()) }
+                @if let Some(slug) = &note.tenant_slug { " " a href=(paths::operation_of(slug, note.run)) { "View run" } }
+            } }
+            td data-l="Tenant" { (note.tenant_name.as_deref().map_or("–".into(), format::shown)) }
+            td data-l="When" { span { (time(note.created_at, shell.now)) } }
+            td data-l="Read" { @if note.read_at.is_some() { "Read" } @else {
+                form method="post" action={ "/notifications/" (note.id) "/read" } {
+                    (shell.csrf())
+                    button.pill type="submit" { "Mark as read" span.visually-hidden { ": " (note.sentence()) } }
+                }
+            } }
+        }
+    }
+}
+
+pub(crate) async fn read_one(
+    SignedIn(actor): SignedIn,
+    Id(id): Id<NotificationId>,
+    State(app): State<App>,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    app.store.hall().notification_read(&actor, id).await?;
+    Ok(Redirect::to("/notifications"))
+}
+
+pub(crate) async fn read_all(
+    SignedIn(actor): SignedIn,
+    State(app): State<App>,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    app.store.hall().notification_read_all(&actor).await?;
+    Ok(Redirect::to("/notifications"))
+}

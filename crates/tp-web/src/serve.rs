@@ -1,0 +1,75 @@
+//! The accept loop: slow clients are cut, connections are bounded, and a shutdown answers what is open.
+//!
+//! `axum::serve` never cuts a client that drips its header (TRUST §0, 5), so this is our own.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+
+/// A header must be there within this time.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A header is not longer.
+const HEADER_BYTES: usize = 16 * 1024;
+/// Connections at once.
+const CONNECTIONS: usize = 4096;
+/// How long open requests may take when the process shuts down.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Serves until `shutdown`, then answers what is open and returns.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(shutdown);
+    loop {
+        let slot = Arc::clone(&slots).acquire_owned();
+        let Ok(slot) = slot.await else { break };
+        let accepted = tokio::select! {
+            () = &mut shutdown => break,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most often: wait for some to be given back.
+                tracing::warn!(error = %error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        // Small answers must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        let service = router.clone();
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            let service = service.clone();
+            async move {
+                Ok::<_, Infallible>(
+                    service.oneshot(request).await.unwrap_or_else(|never| match never {}),
+                )
+            }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service);
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            // A client that broke off is no news.
+            let _ = watched.await;
+            drop(slot);
+        });
+    }
+    drop(listener);
+    if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time and are cut off");
+    }
+}

@@ -50,7 +50,9 @@ impl Completeness {
     pub const fn reason(&self) -> Option<ReasonCode> {
         match self {
             Self::Complete => None,
-            Self::Partial(reason) | Self::Failed(reason) | Self::NotCovered(reason) => Some(*reason),
+            Self::Partial(reason) | Self::Failed(reason) | Self::NotCovered(reason) => {
+                Some(*reason)
+            }
             Self::NotPermitted(_) => Some(ReasonCode::PermissionMissing),
         }
     }

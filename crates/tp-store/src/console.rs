@@ -9,6 +9,7 @@ use tp_domain::access::{Capability, ManageTenant, Role};
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::ids::{Ids, ScopeId, TenantId, TokenId, UserId, WorkspaceId};
+use tp_domain::operation::{IdentityHash, OperationRequest};
 use tp_domain::tenant::Slug;
 use uuid::Uuid;
 
@@ -19,6 +20,7 @@ use crate::doors::Actor;
 use crate::error::StoreError;
 use crate::hall::ApiTokenSecret;
 use crate::keys::KeyError;
+use crate::runs::{NewRun, Started, start};
 use crate::stmt::stmt;
 use crate::tenants::secret_place;
 
@@ -232,6 +234,37 @@ impl Console {
                 })
             })
             .await
+    }
+
+    /// Starts a run of a tenant as the product itself: nobody is notified.
+    pub async fn run_start<R: OperationRequest>(
+        &self,
+        workspace: WorkspaceId,
+        tenant: TenantId,
+        request: &R,
+    ) -> Result<Started, StoreError> {
+        let (scope, inputs) = (ScopeId::Tenant(tenant), request.inputs());
+        let new = NewRun {
+            scope,
+            workspace,
+            tenant: Some(tenant),
+            kind: R::KIND,
+            identity: IdentityHash::of(R::KIND, scope.uuid(), &inputs),
+            inputs,
+            initiator: Initiator::System,
+            trigger: Initiator::System.trigger(),
+            request_id: None,
+        };
+        let ids = Arc::clone(&self.store.ids);
+        let started = self
+            .store
+            .db
+            .write(Reach::Scope(scope.uuid()), move |tx| {
+                Box::pin(async move { start(tx, &*ids, &new).await })
+            })
+            .await?;
+        self.store.wake.ring();
+        Ok(started)
     }
 
     /// Adds a tenant from the shell.

@@ -116,6 +116,19 @@ impl Store {
         }
     }
 
+    /// Whether a PostgreSQL database of ours holds anything yet: then its keys must exist.
+    pub async fn has_workspace(url: &DatabaseUrl) -> Result<bool, StoreError> {
+        use sqlx::ConnectOptions as _;
+        match url {
+            DatabaseUrl::Sqlite(path) => Ok(path.exists()),
+            DatabaseUrl::Postgres(url) => {
+                let mut conn = db::pg_options(url)?.connect().await?;
+                let query = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM workspaces)");
+                Ok(query.fetch_one(&mut conn).await?)
+            }
+        }
+    }
+
     /// Opens a database whose schema is up to date.
     pub async fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let state = Self::migrate_check(&options.url).await?;

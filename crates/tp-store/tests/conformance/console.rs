@@ -27,3 +27,16 @@ async fn the_console_refuses_what_is_taken() {
         assert!(!console.password_set("nobody@example.com", "y".to_owned()).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn a_run_of_the_product_itself_tells_nobody() {
+    for world in worlds().await {
+        let console = world.store().console();
+        let request = tp_domain::operation::SyncInventory::everything();
+        let started = console.run_start(world.workspace, world.contoso, &request).await.unwrap();
+        assert!(matches!(&started, tp_store::Started::Created(run) if run.initiator.is_none()));
+        let again = console.run_start(world.workspace, world.contoso, &request).await.unwrap();
+        assert!(matches!(again, tp_store::Started::Reused(_)), "{}", world.db.name());
+        assert_eq!(world.store().test_count("SELECT count(*) AS n FROM notifications").await, 0);
+    }
+}

@@ -24,6 +24,8 @@ async fn migrating_twice_changes_nothing() {
         assert_eq!(state.pending, 0, "{}", db.name());
         assert!(state.known > 0);
         db.store.ping().await.unwrap();
+        db.store.test_workspace().await;
+        assert!(Store::has_workspace(&db.url).await.unwrap(), "{}", db.name());
         db.store.close().await;
     }
 }

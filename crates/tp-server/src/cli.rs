@@ -1,0 +1,356 @@
+//! The command line (INTERFACE §1).
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches device policy of Microsoft Intune tenants.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tenantpilot",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    before_help = "Examples:\n  tenantpilot demo                      try it with simulated tenants\n  tenantpilot serve                     run the server\n  tenantpilot run watch RUN -t contoso  follow a run"
+)]
+pub(crate) struct Cli {
+    /// The configuration file; default ./tenantpilot.toml where that is
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Try it: simulated Graph, tenants, users and a first sync, in one process
+    Demo(DemoArgs),
+    /// Run the web and the API, with a worker unless told otherwise
+    Serve(ServeArgs),
+    /// Run a worker only; as many as wanted, on PostgreSQL
+    Worker {
+        /// Runs at once in this process
+        #[arg(long, value_name = "N")]
+        concurrency: Option<u32>,
+    },
+    /// Bring the database's schema up to date
+    Migrate {
+        /// Change nothing; exit 0 when up to date, 1 when migrations are pending
+        #[arg(long)]
+        check: bool,
+    },
+    /// Look whether everything is in order
+    Doctor(OutputArgs),
+    /// Show or check the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the OpenAPI document of the API
+    Openapi,
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the version
+    Version(OutputArgs),
+    /// Acts of the machine's own shell, without the web; audited as "console"
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// The simulated Microsoft Graph
+    #[command(subcommand)]
+    Sim(SimCommand),
+    /// The contracts of the policy types
+    #[command(subcommand)]
+    Contracts(ContractsCommand),
+    /// What can be done with each policy type
+    Capabilities(OutputArgs),
+    /// Runs of a server
+    #[command(subcommand)]
+    Run(RunCommand),
+    /// Tenants of a server
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Policies of a tenant
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// A raw call of the API: tenantpilot api GET /api/v1/me
+    Api {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// GET or POST
+        method: String,
+        /// The path, from /api/v1 on
+        path: String,
+        /// A JSON body from this file; - for standard input
+        #[arg(long, value_name = "FILE")]
+        input: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where people reach it
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8080")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Where the demo keeps its data
+    #[arg(long, value_name = "DIR", default_value = "./demo-data")]
+    pub(crate) data_dir: PathBuf,
+    /// A folder of exported objects for the first tenant
+    #[arg(long, value_name = "DIR")]
+    pub(crate) corpus: Option<PathBuf>,
+    /// How many tenants
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=500))]
+    pub(crate) tenants: u16,
+    /// Multiplies the generated objects
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) scale: u32,
+    /// Decides what is generated
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Milliseconds that each simulated Graph request takes
+    #[arg(long, default_value_t = 40, value_name = "MS")]
+    pub(crate) latency_ms: u64,
+    /// A database of its own instead of a SQLite file in the data folder
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// Print the sign-in of an existing demo and exit
+    #[arg(long)]
+    pub(crate) print_login: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Where people reach it
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// Take no work in this process
+    #[arg(long)]
+    pub(crate) no_worker: bool,
+    /// Start no scheduled work in this process
+    #[arg(long)]
+    pub(crate) no_scheduler: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Every key with its value and where that came from
+    Show,
+    /// Exit 0 when the configuration is good
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Make the first workspace with its owner; works once and prints JSON
+    Bootstrap {
+        /// The workspace's name
+        #[arg(long)]
+        workspace: String,
+        /// The owner's e-mail address
+        #[arg(long)]
+        email: String,
+        /// The owner's name; default: the part before the @
+        #[arg(long)]
+        name: Option<String>,
+        /// Read the owner's password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Make an API token with these capabilities, comma-separated; `all` for everything
+        #[arg(long, value_delimiter = ',', value_name = "CAPABILITIES")]
+        token_capabilities: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimCommand {
+    /// Serve the simulated Graph and its login host
+    Serve {
+        /// Where clients reach it
+        #[arg(long, default_value = "127.0.0.1:0")]
+        listen: std::net::SocketAddr,
+        /// A folder of exported objects for the first tenant
+        #[arg(long)]
+        corpus: Option<PathBuf>,
+        /// How many tenants
+        #[arg(long, default_value_t = 1)]
+        tenants: u16,
+        /// Multiplies the generated objects
+        #[arg(long, default_value_t = 1)]
+        scale: u32,
+        /// Decides what is generated
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Milliseconds that each Graph request takes
+        #[arg(long, default_value_t = 0)]
+        latency_ms: u64,
+        /// Faults from a JSON file
+        #[arg(long, value_name = "FILE")]
+        faults: Option<PathBuf>,
+        /// Write what a correct client must find in the first tenant
+        #[arg(long, value_name = "FILE")]
+        expected: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContractsCommand {
+    /// All policy types
+    List(OutputArgs),
+    /// One contract
+    Show {
+        /// The policy type's key
+        key: String,
+    },
+    /// Exit 0 when all contracts are good
+    Check,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OutputArgs {
+    /// How the answer is written
+    #[arg(short, long, value_enum, default_value_t = Output::Table)]
+    pub(crate) output: Output,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Table,
+    Json,
+    Jsonl,
+    Csv,
+    Name,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The server; default TENANTPILOT_SERVER, else http://127.0.0.1:8080
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// A file with the API token; default TENANTPILOT_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TenantArgs {
+    /// The tenant's slug or id; default TENANTPILOT_TENANT
+    #[arg(short, long, value_name = "TENANT")]
+    pub(crate) tenant: Option<String>,
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// Give up waiting after this many seconds; the run goes on (exit 124)
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunCommand {
+    /// Runs of a tenant, newest first
+    List {
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// queued, running or completed
+        #[arg(long)]
+        status: Vec<String>,
+        /// succeeded, partially_succeeded, failed, blocked or canceled
+        #[arg(long)]
+        outcome: Vec<String>,
+        /// A kind, such as inventory.sync
+        #[arg(long)]
+        kind: Vec<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// One run
+    View {
+        /// The run's id
+        run: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+    },
+    /// Follow a run to its end; the exit code tells the outcome
+    Watch {
+        /// The run's id
+        run: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Start a run: tenantpilot run start inventory.sync -t contoso --wait
+    Start {
+        /// The kind
+        kind: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// The inputs as JSON
+        #[arg(long, value_name = "JSON", default_value = "{}")]
+        inputs: String,
+        /// Follow it to its end
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        waiting: WaitArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TenantCommand {
+    /// The tenants that one may see
+    List {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+    /// Add a tenant
+    Add {
+        #[command(flatten)]
+        server: ServerArgs,
+        /// Name for people
+        #[arg(long)]
+        name: String,
+        /// Name in addresses: a-z, 0-9 and -
+        #[arg(long)]
+        slug: String,
+        /// Its id in Microsoft Entra
+        #[arg(long, value_name = "UUID")]
+        entra_tenant_id: String,
+        /// global, usgov, dod, china or one from the configuration
+        #[arg(long, default_value = "global")]
+        cloud: String,
+        /// The app registration
+        #[arg(long, value_name = "UUID", requires = "secret")]
+        client_id: Option<String>,
+        /// A file with the client secret; - for standard input
+        #[arg(long, value_name = "FILE", id = "secret", requires = "client_id")]
+        client_secret_file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Policies of a tenant
+    List {
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// A policy type's key
+        #[arg(long = "type")]
+        types: Vec<String>,
+        /// Part of the name
+        #[arg(long)]
+        query: Option<String>,
+        /// Only those that the latest complete sync did not see
+        #[arg(long)]
+        missing: bool,
+        /// At most so many
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+}

@@ -1,0 +1,272 @@
+//! Verbs that talk to a server.
+
+mod watch;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tp_client::{Client, ClientError};
+
+use crate::cli::{PolicyCommand, RunCommand, ServerArgs, TenantArgs, TenantCommand};
+use crate::environment::Environment;
+use crate::exit;
+use crate::output::{self, Column, text};
+
+/// Why a verb ended without its answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VerbError {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl VerbError {
+    /// Says it, and gives the exit code.
+    pub(crate) fn report(&self) -> u8 {
+        output::say(&format!("error: {}", output::clean(&self.to_string())));
+        match self {
+            Self::Usage(_) => exit::USAGE,
+            Self::Client(error) => {
+                if let ClientError::Refused { errors, request_id, .. } = error {
+                    errors
+                        .iter()
+                        .for_each(|error| output::say(&format!("  {}", output::clean(error))));
+                    output::say(&format!("  request id {}", output::clean(request_id)));
+                }
+                match error {
+                    ClientError::Refused { status: 401, .. } => {
+                        output::say("hint: set TENANTPILOT_TOKEN, or pass --token-file FILE");
+                    }
+                    ClientError::Unreachable(_) => {
+                        output::say("hint: set TENANTPILOT_SERVER, or pass --server URL");
+                    }
+                    _ => {}
+                }
+                exit::of_error(error)
+            }
+        }
+    }
+}
+
+/// Reads a secret from a file, or from standard input for `-`. Never from an argument.
+pub(crate) fn read_secret(path: &Path) -> Result<SecretString, VerbError> {
+    let text = if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map(|_| text)
+    } else {
+        std::fs::read_to_string(path)
+    };
+    let text =
+        text.map_err(|error| VerbError::Usage(format!("cannot read {}: {error}", path.display())))?;
+    match text.trim() {
+        "" => Err(VerbError::Usage(format!("{} is empty", path.display()))),
+        secret => Ok(SecretString::from(secret)),
+    }
+}
+
+fn client(args: &ServerArgs, environment: &Environment) -> Result<Client, VerbError> {
+    let server = args.server.clone().or_else(|| environment.get("TENANTPILOT_SERVER"));
+    let server = server.unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+    let token = match &args.token_file {
+        Some(path) => Some(read_secret(path)?),
+        None => environment.get("TENANTPILOT_TOKEN").map(SecretString::from),
+    };
+    Ok(Client::new(&server, token)?)
+}
+
+fn tenant_of(args: &TenantArgs, environment: &Environment) -> Result<String, VerbError> {
+    let tenant = args.tenant.clone().or_else(|| environment.get("TENANTPILOT_TENANT"));
+    let tenant = tenant.ok_or_else(|| {
+        VerbError::Usage("which tenant? Pass -t TENANT or set TENANTPILOT_TENANT".to_owned())
+    })?;
+    segment(&tenant)
+}
+
+/// A value that is put into a path.
+fn segment(text: &str) -> Result<String, VerbError> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if !text.is_empty() && text.chars().all(plain) {
+        Ok(text.to_owned())
+    } else {
+        Err(VerbError::Usage("a tenant or an id has only letters, digits and -".to_owned()))
+    }
+}
+
+fn query(pairs: &[(&str, &[String])], limit: usize) -> String {
+    let mut text = url::form_urlencoded::Serializer::new(String::new());
+    for (name, values) in pairs {
+        for value in *values {
+            text.append_pair(name, value);
+        }
+    }
+    text.append_pair("limit", &limit.clamp(1, 200).to_string());
+    text.finish()
+}
+
+const RUN_COLUMNS: &[Column] = &[
+    ("id", |run| text(run, "/id")),
+    ("operation", |run| text(run, "/label")),
+    ("status", |run| match text(run, "/outcome").as_str() {
+        "pending" => text(run, "/status"),
+        outcome => outcome.to_owned(),
+    }),
+    ("processed", |run| text(run, "/counts/processed")),
+    ("total", |run| text(run, "/counts/total")),
+    ("failed", |run| text(run, "/counts/failed")),
+    ("reason", |run| text(run, "/reason_code")),
+    ("started by", |run| text(run, "/initiator/name")),
+    ("queued", |run| text(run, "/created_at")),
+];
+
+/// The `run` verbs.
+pub(crate) async fn run(command: RunCommand, environment: &Environment) -> Result<u8, VerbError> {
+    match command {
+        RunCommand::List { tenant, status, outcome, kind, limit } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            let filters = [("status", &status[..]), ("outcome", &outcome[..]), ("kind", &kind[..])];
+            let path = format!("/api/v1/tenants/{slug}/runs?{}", query(&filters, limit));
+            let runs = client.list(&path, limit).await?;
+            output::list(&runs, RUN_COLUMNS, "/id", tenant.server.output.output);
+            Ok(exit::DONE)
+        }
+        RunCommand::View { run, tenant } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            let run =
+                client.get(&format!("/api/v1/tenants/{slug}/runs/{}", segment(&run)?)).await?;
+            output::list(&[run], RUN_COLUMNS, "/id", tenant.server.output.output);
+            Ok(exit::DONE)
+        }
+        RunCommand::Watch { run, tenant, wait } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            watch::watch(&client, &slug, &segment(&run)?, wait.timeout).await
+        }
+        RunCommand::Start { kind, tenant, inputs, wait, waiting } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            let inputs: Value = serde_json::from_str(&inputs).map_err(|_| {
+                VerbError::Usage(
+                    "--inputs must be JSON, for example {\"types\":[\"roleScopeTag\"]}".to_owned(),
+                )
+            })?;
+            let body = json!({"kind": kind, "inputs": inputs});
+            let run = client.post(&format!("/api/v1/tenants/{slug}/runs"), &body, None).await?;
+            let id = text(&run, "/id");
+            let word = if run["deduplicated"] == true { "Already active" } else { "Queued" };
+            output::say(&format!(
+                "{word}   run {id}   {}",
+                output::clean(&text(&run, "/links/html"))
+            ));
+            if wait {
+                return watch::watch(&client, &slug, &segment(&id)?, waiting.timeout).await;
+            }
+            output::list(&[run], RUN_COLUMNS, "/id", tenant.server.output.output);
+            output::say(&format!("Next: tenantpilot run watch {id} -t {slug}"));
+            Ok(exit::DONE)
+        }
+    }
+}
+
+const TENANT_COLUMNS: &[Column] = &[
+    ("slug", |tenant| text(tenant, "/slug")),
+    ("name", |tenant| text(tenant, "/name")),
+    ("domain", |tenant| text(tenant, "/domain")),
+    ("cloud", |tenant| text(tenant, "/cloud")),
+    ("status", |tenant| text(tenant, "/status")),
+    ("role", |tenant| text(tenant, "/role")),
+    ("entra tenant id", |tenant| text(tenant, "/entra_tenant_id")),
+];
+
+/// The `tenant` verbs.
+pub(crate) async fn tenant(
+    command: TenantCommand,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    use secrecy::ExposeSecret as _;
+    match command {
+        TenantCommand::List { server } => {
+            let tenants = client(&server, environment)?.list("/api/v1/tenants", usize::MAX).await?;
+            output::list(&tenants, TENANT_COLUMNS, "/slug", server.output.output);
+        }
+        TenantCommand::Add {
+            server,
+            name,
+            slug,
+            entra_tenant_id,
+            cloud,
+            client_id,
+            client_secret_file,
+        } => {
+            let client = client(&server, environment)?;
+            let mut body = json!({"name": name, "slug": slug, "entra_tenant_id": entra_tenant_id, "cloud": cloud});
+            if let (Some(id), Some(path)) = (client_id, client_secret_file) {
+                body["client_id"] = id.into();
+                body["client_secret"] = read_secret(&path)?.expose_secret().into();
+            }
+            let tenant = client.post("/api/v1/tenants", &body, None).await?;
+            output::list(&[tenant], TENANT_COLUMNS, "/slug", server.output.output);
+            output::say(&format!(
+                "Next: tenantpilot run start inventory.sync -t {} --wait",
+                output::clean(&slug)
+            ));
+        }
+    }
+    Ok(exit::DONE)
+}
+
+const POLICY_COLUMNS: &[Column] = &[
+    ("name", |policy| text(policy, "/name")),
+    ("type", |policy| text(policy, "/type")),
+    ("platform", |policy| text(policy, "/platform")),
+    ("modified", |policy| text(policy, "/modified_at")),
+    ("missing", |policy| text(policy, "/missing")),
+    ("graph id", |policy| text(policy, "/graph_id")),
+];
+
+/// The `policy` verbs.
+pub(crate) async fn policy(
+    command: PolicyCommand,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    let PolicyCommand::List { tenant, types, query: name, missing, limit } = command;
+    let client = client(&tenant.server, environment)?;
+    let slug = tenant_of(&tenant, environment)?;
+    let name: Vec<String> = name.into_iter().collect();
+    let missing: Vec<String> = missing.then(|| "true".to_owned()).into_iter().collect();
+    let filters = [("type", &types[..]), ("q", &name[..]), ("missing", &missing[..])];
+    let path = format!("/api/v1/tenants/{slug}/policies?{}", query(&filters, limit));
+    let policies = client.list(&path, limit).await?;
+    output::list(&policies, POLICY_COLUMNS, "/graph_id", tenant.server.output.output);
+    Ok(exit::DONE)
+}
+
+/// A raw call.
+pub(crate) async fn api(
+    server: &ServerArgs,
+    method: &str,
+    path: &str,
+    input: Option<&Path>,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    use secrecy::ExposeSecret as _;
+    let client = client(server, environment)?;
+    let answer = match method.to_ascii_uppercase().as_str() {
+        "GET" => client.get(path).await?,
+        "POST" => {
+            let body = match input {
+                None => json!({}),
+                Some(path) => serde_json::from_str(read_secret(path)?.expose_secret())
+                    .map_err(|_| VerbError::Usage("--input must be JSON".to_owned()))?,
+            };
+            client.post(path, &body, None).await?
+        }
+        _ => return Err(VerbError::Usage("the method must be GET or POST".to_owned())),
+    };
+    output::json(&answer);
+    Ok(exit::DONE)
+}

@@ -1,0 +1,163 @@
+//! Puts the parts together: the only place that knows all of them.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+use tp_catalog::registry::Catalog;
+use tp_domain::ids::{Ids as _, WorkerId};
+use tp_engine::jitter::{Jitter as _, SystemJitter};
+use tp_engine::worker::Worker;
+use tp_graph::cloud::{Cloud, Clouds};
+use tp_graph::{Graph, GraphOptions};
+use tp_ops::Tools;
+use tp_store::{DatabaseUrl, Keys, Store, StoreOptions, SystemClock, SystemIds, TimeSource};
+use tp_web::{App, WebSettings};
+
+use crate::config::Config;
+
+/// The program's version.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The parts of a process.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    pub(crate) store: Store,
+    pub(crate) tools: Tools,
+}
+
+/// Opens keys and database. On SQLite the schema is brought up to date; PostgreSQL is left to
+/// `tenantpilot migrate`, since other processes may be running on it.
+pub(crate) async fn store(config: &Config) -> anyhow::Result<Store> {
+    let data_exists = match &config.database {
+        DatabaseUrl::Sqlite(path) => path.exists(),
+        DatabaseUrl::Postgres(_) => has_secrets(config).await?,
+    };
+    if let DatabaseUrl::Sqlite(_) = &config.database {
+        std::fs::create_dir_all(&config.data_dir).with_context(|| {
+            format!("cannot make the data folder {}", config.data_dir.display())
+        })?;
+        Store::migrate(&config.database).await?;
+    }
+    let keys = Keys::open(&config.keys_file, data_exists)
+        .with_context(|| format!("key file {}", config.keys_file.display()))?;
+    Ok(Store::open(StoreOptions {
+        url: config.database.clone(),
+        time: TimeSource::Database(Arc::new(SystemClock)),
+        ids: Arc::new(SystemIds),
+        keys: Arc::new(keys),
+        connections: config.connections,
+    })
+    .await?)
+}
+
+/// Whether a PostgreSQL database may hold secrets already: its schema is there.
+async fn has_secrets(config: &Config) -> anyhow::Result<bool> {
+    if config.keys_file.exists() {
+        return Ok(true);
+    }
+    let state = Store::migrate_check(&config.database).await?;
+    if state.pending == state.known {
+        return Ok(false);
+    }
+    Store::has_workspace(&config.database).await.map_err(Into::into)
+}
+
+/// Everything, from the configuration.
+pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
+    let store = store(config).await?;
+    Ok(Parts { tools: tools(config)?, store })
+}
+
+fn tools(config: &Config) -> anyhow::Result<Tools> {
+    let own = config
+        .clouds
+        .iter()
+        .map(|(name, cloud)| Cloud::new(name, &cloud.graph_url, &cloud.login_url))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut roots = Vec::new();
+    for path in config.clouds.values().filter_map(|cloud| cloud.ca_file.as_ref()) {
+        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let root = reqwest::Certificate::from_pem(&pem);
+        roots.push(
+            root.with_context(|| format!("{} is not a certificate in PEM form", path.display()))?,
+        );
+    }
+    let options = GraphOptions { max_in_flight: config.max_in_flight, ..GraphOptions::default() };
+    let chance: tp_graph::Chance = Arc::new(|| SystemJitter.unit());
+    let graph = Graph::new(options, &roots, Arc::new(SystemClock), Arc::new(SystemIds), chance)
+        .context("TLS cannot be set up on this machine")?;
+    Ok(Tools {
+        catalog: Arc::new(Catalog::builtin()?),
+        graph,
+        clouds: Arc::new(Clouds::with(own)?),
+    })
+}
+
+impl Parts {
+    /// The web of this process.
+    fn web(&self, config: &Config, demo: bool) -> App {
+        let settings = WebSettings {
+            public_url: config.public_url.clone(),
+            version: VERSION,
+            clouds: self.tools.clouds.names().into_iter().map(str::to_owned).collect(),
+            demo,
+        };
+        let catalog = Arc::clone(&self.tools.catalog);
+        App::new(self.store.clone(), catalog, Arc::new(SystemIds), settings)
+    }
+
+    /// The worker of this process.
+    pub(crate) fn worker(&self, config: &Config) -> Worker {
+        let id = WorkerId::from_uuid(SystemIds.next());
+        let registry = tp_ops::registry(&self.tools);
+        Worker::new(id, self.store.clone(), registry, config.worker, Arc::new(SystemJitter))
+    }
+}
+
+/// Ends when the process is asked to: Ctrl-C or SIGTERM.
+pub(crate) fn shutdown() -> anyhow::Result<CancellationToken> {
+    let token = CancellationToken::new();
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    let asked = token.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("shutting down");
+        asked.cancel();
+    });
+    Ok(token)
+}
+
+/// Binds, or says what is in the way.
+pub(crate) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    let bound = tokio::net::TcpListener::bind(address).await;
+    bound.with_context(|| {
+        format!(
+            "cannot listen on {address}; is another process there? Choose another with --listen"
+        )
+    })
+}
+
+/// Runs the web, and the worker unless it is left out, until shutdown; then lets both end.
+pub(crate) async fn run(
+    parts: Parts,
+    config: &Config,
+    listener: tokio::net::TcpListener,
+    with_worker: bool,
+    demo: bool,
+    shutdown: CancellationToken,
+) {
+    let router = tp_web::router(parts.web(config, demo));
+    let web = tp_web::serve::serve(listener, router, shutdown.clone().cancelled_owned());
+    let worker = with_worker.then(|| parts.worker(config));
+    let work = async {
+        if let Some(worker) = worker {
+            worker.run(shutdown.clone()).await;
+        }
+    };
+    tokio::join!(web, work);
+    parts.store.close().await;
+}

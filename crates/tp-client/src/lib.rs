@@ -81,7 +81,7 @@ impl Client {
         }
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("tenantpilot/", env!("CARGO_PKG_VERSION")))
             .build()
@@ -256,7 +256,7 @@ mod tests {
         });
         let refuse = get(|| async {
             let body = json!({"code": "forbidden", "detail": "no", "request_id": "r", "errors": [{"pointer": "/a", "detail": "b"}]});
-            (axum::http::StatusCode::FORBIDDEN, Json(body))
+            (StatusCode::FORBIDDEN, Json(body))
         });
         let router = axum::Router::new().route("/list", list).route("/no", refuse);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -25,7 +25,7 @@ impl UnknownWord {
 
 /// Where new ids come from. A parameter everywhere, so that tests can fix them (rule I-9).
 pub trait Ids: Send + Sync + fmt::Debug {
-    /// A new UUIDv7: sorts by the time it was made.
+    /// A new `UUIDv7`: sorts by the time it was made.
     fn next(&self) -> Uuid;
 }
 

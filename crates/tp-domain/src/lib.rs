@@ -11,6 +11,7 @@ pub mod actor;
 pub mod audit;
 pub mod completeness;
 pub mod counts;
+pub mod hex;
 pub mod ids;
 pub mod message;
 pub mod notification;

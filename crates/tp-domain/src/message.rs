@@ -40,10 +40,11 @@ impl ReasonCode {
     pub fn message(self, facts: &[Shown<'_>]) -> SafeMessage {
         let mut text = self.text().sentence.to_owned();
         for fact in facts {
-            match fact {
-                Shown::Count(unit, count) => text.push_str(&format!(" ({count} {unit})")),
-                Shown::PolicyType(policy_type) => text.push_str(&format!(" [{policy_type}]")),
-            }
+            let shown = match fact {
+                Shown::Count(unit, count) => format!(" ({count} {unit})"),
+                Shown::PolicyType(policy_type) => format!(" [{policy_type}]"),
+            };
+            text.push_str(&shown);
         }
         SafeMessage(text)
     }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::Capability;
+use crate::hex::hex;
 use crate::policy::PolicyType;
 use crate::words::words;
 
@@ -83,11 +84,7 @@ impl IdentityHash {
 
     /// Lower-case hex, as it is stored.
     pub fn hex(&self) -> String {
-        use std::fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        hex(&self.0)
     }
 }
 

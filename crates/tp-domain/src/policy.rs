@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::ids::{PolicyId, RunId};
 use crate::time::Timestamp;
 
@@ -76,7 +77,7 @@ impl ObservedPolicy {
             self.metadata,
         ])
         .to_string();
-        Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(text.as_bytes()))
     }
 }
 

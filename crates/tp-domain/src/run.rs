@@ -310,7 +310,7 @@ pub struct OperationRun {
     pub cancel_requested_at: Option<Timestamp>,
     /// The worker's last sign of life.
     pub heartbeat_at: Option<Timestamp>,
-    /// Grows with every write, for ETags.
+    /// Grows with every write, for `ETags`.
     pub revision: i64,
 }
 

@@ -7,7 +7,7 @@ use tp_domain::reason::{ReasonCode, RetryClass};
 /// The first wait; it triples with each try (ruling 19).
 const FIRST_WAIT: Duration = Duration::from_secs(10);
 /// No wait is longer.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
+const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// What follows a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,8 @@ mod tests {
             (R::GraphUnavailable, 1, 3, Decision::Retry(Duration::from_secs(5))),
             (R::GraphUnavailable, 2, 3, Decision::Retry(Duration::from_secs(15))),
             (R::GraphUnavailable, 3, 3, Decision::Fail),
-            (R::GraphThrottled, 9, 20, Decision::Retry(Duration::from_secs(300))),
-            (R::GraphThrottled, u32::MAX - 1, u32::MAX, Decision::Retry(Duration::from_secs(300))),
+            (R::GraphThrottled, 9, 20, Decision::Retry(Duration::from_mins(5))),
+            (R::GraphThrottled, u32::MAX - 1, u32::MAX, Decision::Retry(Duration::from_mins(5))),
             (R::CredentialExpired, 1, 3, Decision::Fail),
             (R::InternalError, 1, 3, Decision::Fail),
         ];

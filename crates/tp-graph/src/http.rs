@@ -48,13 +48,24 @@ impl Default for GraphOptions {
             max_in_flight: 16,
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
-            total_timeout: Duration::from_secs(120),
+            total_timeout: Duration::from_mins(2),
             max_page_bytes: 64 << 20,
             max_listing_bytes: 512 << 20,
-            patience: Duration::from_secs(300),
+            patience: Duration::from_mins(5),
             attempts: 8,
         }
     }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// A certificate is not one.
+    #[error("a certificate of a cloud is not in PEM form")]
+    Certificate(#[source] reqwest::Error),
+    /// TLS cannot be set up.
+    #[error("TLS cannot be set up on this machine")]
+    Tls(#[source] reqwest::Error),
 }
 
 /// Chance, from 0 up to 1, as a parameter (rule I-9).
@@ -116,14 +127,14 @@ pub(crate) struct Get<'a> {
 }
 
 impl Graph {
-    /// A client. Fails only when TLS cannot be set up on this machine.
+    /// A client. `extra_roots` are certificates in PEM form that are trusted besides the machine's own.
     pub fn new(
         options: GraphOptions,
-        extra_roots: &[reqwest::Certificate],
+        extra_roots: &[Vec<u8>],
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
         chance: Chance,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, SetupError> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(options.connect_timeout)
             .read_timeout(options.idle_timeout)
@@ -134,10 +145,11 @@ impl Graph {
             .no_proxy()
             .user_agent(concat!("TenantPilot/", env!("CARGO_PKG_VERSION")));
         for root in extra_roots {
-            builder = builder.add_root_certificate(root.clone());
+            let root = reqwest::Certificate::from_pem(root).map_err(SetupError::Certificate)?;
+            builder = builder.add_root_certificate(root);
         }
         Ok(Self {
-            client: builder.build()?,
+            client: builder.build().map_err(SetupError::Tls)?,
             options,
             tokens: Tokens::default(),
             pauses: Pauses::default(),

@@ -13,4 +13,4 @@ mod http;
 mod paging;
 mod sign_in;
 
-pub use http::{Chance, Graph, GraphOptions};
+pub use http::{Chance, Graph, GraphOptions, SetupError};

@@ -15,7 +15,7 @@ use crate::cloud::Cloud;
 use crate::error::GraphError;
 
 /// A token is renewed this long before its end, so that none runs out on the way.
-const RENEW_BEFORE: Duration = Duration::from_secs(120);
+const RENEW_BEFORE: Duration = Duration::from_mins(2);
 
 /// How a tenant is reached.
 #[derive(Clone, Debug)]

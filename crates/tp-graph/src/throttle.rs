@@ -7,9 +7,9 @@ use tp_domain::time::Timestamp;
 /// The first wait without a Retry-After; it doubles with each attempt.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// Without a word of the host no wait is longer.
-const LONGEST_BACKOFF: Duration = Duration::from_secs(120);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(2);
 /// A told wait is believed up to here: a longer one would stop a tenant by one bad answer (TRUST F14).
-const LONGEST_TOLD: Duration = Duration::from_secs(900);
+const LONGEST_TOLD: Duration = Duration::from_mins(15);
 
 /// Reads a Retry-After: whole seconds, a decimal (Microsoft's own sample is `2.128`), or an HTTP date.
 ///
@@ -78,7 +78,7 @@ mod tests {
             }
         }
         assert!(next_wait(1, Some(Duration::ZERO), 0.0) > Duration::ZERO, "no hot loop");
-        let absurd = next_wait(1, Some(Duration::from_secs(86_400)), 0.0);
+        let absurd = next_wait(1, Some(Duration::from_hours(24)), 0.0);
         assert_eq!(absurd, LONGEST_TOLD, "one bad answer does not stop a tenant for a day");
     }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tp_catalog::contract::Contract;
 use tp_domain::completeness::Completeness;
 use tp_domain::counts::RunCounts;
+use tp_domain::hex::hex;
 use tp_domain::operation::{OperationKind, SyncInventory};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
@@ -310,7 +311,7 @@ async fn store(
         hash.update(id.as_bytes());
         hash.update([0]);
     }
-    let digest = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&hash.finalize());
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     Ok(Stored {
         observed,

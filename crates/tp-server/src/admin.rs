@@ -54,7 +54,7 @@ pub(crate) async fn run(command: AdminCommand, config: &Config) -> anyhow::Resul
     output::json(&json!({
         "workspace": {"id": made.workspace.to_string(), "name": workspace},
         "user": {"id": made.user.to_string(), "email": email},
-        "token": made.token.as_ref().map(|token| token.expose()),
+        "token": made.token.as_ref().map(tp_store::ApiTokenSecret::expose),
     }));
     store.close().await;
     Ok(())

@@ -224,10 +224,10 @@ pub(crate) enum Output {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// The server; default TENANTPILOT_SERVER, else http://127.0.0.1:8080
+    /// The server; default `TENANTPILOT_SERVER`, else <http://127.0.0.1:8080>
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// A file with the API token; default TENANTPILOT_TOKEN
+    /// A file with the API token; default `TENANTPILOT_TOKEN`
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
     #[command(flatten)]
@@ -236,7 +236,7 @@ pub(crate) struct ServerArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TenantArgs {
-    /// The tenant's slug or id; default TENANTPILOT_TENANT
+    /// The tenant's slug or id; default `TENANTPILOT_TENANT`
     #[arg(short, long, value_name = "TENANT")]
     pub(crate) tenant: Option<String>,
     #[command(flatten)]
@@ -259,7 +259,7 @@ pub(crate) enum RunCommand {
         /// queued, running or completed
         #[arg(long)]
         status: Vec<String>,
-        /// succeeded, partially_succeeded, failed, blocked or canceled
+        /// succeeded, `partially_succeeded`, failed, blocked or canceled
         #[arg(long)]
         outcome: Vec<String>,
         /// A kind, such as inventory.sync

@@ -384,14 +384,13 @@ fn environment_values(
         let plain = KEYS.iter().find(|key| key.env == rest).map(|key| key.name.to_owned());
         let cloud =
             || Some(rest.to_lowercase().replace("__", ".")).filter(|name| is_cloud_key(name));
-        match plain.or_else(cloud) {
-            Some(name) => values.push((name, value.clone())),
-            None => {
-                let names: Vec<String> =
-                    KEYS.iter().map(|key| format!("{PREFIX}{}", key.env)).collect();
-                let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                return Err(unknown(variable, Source::Environment, &names));
-            }
+        if let Some(name) = plain.or_else(cloud) {
+            values.push((name, value.clone()))
+        } else {
+            let names: Vec<String> =
+                KEYS.iter().map(|key| format!("{PREFIX}{}", key.env)).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            return Err(unknown(variable, Source::Environment, &names));
         }
     }
     Ok(values)

@@ -88,7 +88,7 @@ async fn live_checks(store: &Store, list: &mut Vec<Check>) {
             );
             list.push(check(
                 "queue",
-                waited < Duration::from_secs(120),
+                waited < Duration::from_mins(2),
                 found,
                 "more workers, or look at what they do",
             ));

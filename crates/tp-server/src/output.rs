@@ -60,7 +60,7 @@ pub(crate) fn list(entries: &[Value], columns: &[Column], name: &str, output: Ou
         Output::Json => json(&Value::Array(entries.to_vec())),
         Output::Jsonl => entries.iter().for_each(|entry| write(&format!("{entry}\n"))),
         Output::Name => {
-            entries.iter().for_each(|entry| write(&format!("{}\n", clean(&text(entry, name)))))
+            entries.iter().for_each(|entry| write(&format!("{}\n", clean(&text(entry, name)))));
         }
         Output::Csv => {
             let heads: Vec<String> = columns.iter().map(|(head, _)| csv(head)).collect();

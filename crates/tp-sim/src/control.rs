@@ -7,7 +7,7 @@ use crate::answer::Answer;
 use crate::faults::{Fault, Faults};
 use crate::login;
 use crate::query::Query;
-use crate::server::{Inner, Sim};
+use crate::server::{Counters, Inner, Sim};
 
 impl Sim {
     /// Answers a control request. `path` is what stands behind `/__sim`.
@@ -30,7 +30,7 @@ impl Sim {
                 let mut inner = self.lock();
                 inner.faults = Faults::default();
                 inner.log.clear();
-                inner.counters = Default::default();
+                inner.counters = Counters::default();
                 self.tokens().revoke();
                 Answer::ok(json!({}))
             }

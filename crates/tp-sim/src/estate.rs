@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -47,7 +49,7 @@ pub(crate) fn seeded(seed: u64, name: &str) -> Uuid {
 /// A text that follows from the seed: repeatable for tests, of use to nobody else.
 fn secret(seed: u64, name: &str) -> String {
     let digest = Sha256::digest(format!("{seed}/{name}/secret"));
-    digest.iter().take(20).map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&digest[..24])
 }
 
 pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimError> {

@@ -1,4 +1,4 @@
-//! The part of OData's `$filter` that tools of this field use.
+//! The part of `OData`'s `$filter` that tools of this field use.
 
 use serde_json::Value;
 

@@ -493,7 +493,7 @@ impl ClaimedRun {
                         snooze.waiting.as_str(),
                         at,
                         returned,
-                        snooze.failed.map(|reason| reason.as_str()),
+                        snooze.failed.map(ReasonCode::as_str),
                         snooze.failed.map(|reason| reason.message(&[]).to_string()),
                     ))
                     .await?;
@@ -523,7 +523,7 @@ pub(crate) async fn end_run(
             scope,
             run.uuid(),
             ended.outcome.as_str(),
-            ended.reason.map(|reason| reason.as_str()),
+            ended.reason.map(ReasonCode::as_str),
             ended.message.as_ref().map(SafeMessage::as_str),
             failures_to_json(&ended.failures),
             ended.context.to_string(),

@@ -76,7 +76,7 @@ struct SummaryRow {
 }
 
 /// How far back "failed lately" looks.
-const FAILED_WINDOW: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 60 * 60);
+const FAILED_WINDOW: std::time::Duration = std::time::Duration::from_hours(168);
 
 impl FleetScope {
     async fn own(&self, tx: &mut Tx) -> Result<Vec<(Tenant, Role)>, StoreError> {

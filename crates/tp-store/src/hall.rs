@@ -24,11 +24,11 @@ use crate::system::random;
 use crate::tenants::bad_row;
 
 /// A session ends after this long without a request (TRUST §6, 4).
-const SESSION_IDLE: Duration = Duration::from_secs(30 * 60);
+const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// A session ends this long after sign-in, whatever happens.
-const SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+const SESSION_LIFE: Duration = Duration::from_hours(12);
 /// "Last used" is written at most this often: a page view is not worth a commit.
-const USED_EVERY: Duration = Duration::from_secs(60);
+const USED_EVERY: Duration = Duration::from_mins(1);
 
 /// The door to accounts and sessions.
 #[derive(Clone, Debug)]

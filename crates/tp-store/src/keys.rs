@@ -11,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
+use tp_domain::hex::hex;
 use uuid::Uuid;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -125,7 +126,7 @@ impl Keys {
         use std::io::Write as _;
         use std::os::unix::fs::OpenOptionsExt as _;
         let raw = Zeroizing::new(random::<32>()?);
-        let id = random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let id = hex(&random::<4>()?);
         let entry = KeyEntry { id: id.clone(), key: BASE64.encode(*raw) };
         let file = KeyFile { active: id, keys: vec![entry] };
         let text = Zeroizing::new(serde_json::to_vec_pretty(&file).map_err(|_| KeyError::Damaged)?);

@@ -62,7 +62,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (scope_id, caller, key_text) DO NOTHING";
 
 /// How long an idempotency key is kept.
-const KEY_LIFE: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
+const KEY_LIFE: std::time::Duration = std::time::Duration::from_hours(24);
 
 /// The run that a start led to.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// New UUIDv7s.
+/// New `UUIDv7s`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemIds;
 

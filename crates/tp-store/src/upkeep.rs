@@ -207,7 +207,7 @@ impl Upkeep {
                         }
                     }
                     // A worker that was silent for an hour is gone for good.
-                    tx.execute(stmt!(WORKERS_FORGET, now.minus(Duration::from_secs(3600)))).await?;
+                    tx.execute(stmt!(WORKERS_FORGET, now.minus(Duration::from_hours(1)))).await?;
                     Ok(swept)
                 })
             })

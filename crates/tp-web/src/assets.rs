@@ -5,6 +5,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest as _, Sha256};
 
+use tp_domain::hex::hex;
+
 use crate::app::App;
 use crate::error::WebError;
 
@@ -25,8 +27,7 @@ pub(crate) struct Asset {
 
 impl Asset {
     fn new(stem: &str, ending: &str, kind: &'static str, body: &'static [u8]) -> Self {
-        let digest = Sha256::digest(body);
-        let hash: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let hash = hex(&Sha256::digest(body)[..6]);
         Self { name: format!("{stem}.{hash}.{ending}"), kind, body }
     }
 

@@ -55,6 +55,7 @@ pub(crate) struct Said {
 
 impl WebError {
     /// The table.
+    #[expect(clippy::too_many_lines, reason = "one table, one row per error")]
     pub(crate) fn said(&self) -> Said {
         use StatusCode as S;
         let said = |status, code, title, detail: &str, advice| Said {

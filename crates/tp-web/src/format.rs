@@ -17,7 +17,8 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     let mut visible = String::with_capacity(text.len());
     for letter in text.chars() {
         if hidden(letter) {
-            visible.push_str(&format!("[U+{:04X}]", u32::from(letter)));
+            let shown = format!("[U+{:04X}]", u32::from(letter));
+            visible.push_str(&shown);
         } else {
             visible.push(letter);
         }

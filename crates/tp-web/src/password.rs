@@ -43,14 +43,13 @@ pub(crate) fn verify(password: &str, stored: Option<&str>) -> bool {
                           8bZ8D0c3kzl0mY5Cq2m3z0r5m2m1x1cQyY3o0b8m2bI";
     let known = stored.and_then(|text| PasswordHash::new(text).ok());
     let is = |hash: &PasswordHash| argon2().verify_password(password.as_bytes(), hash).is_ok();
-    match known {
-        Some(hash) => is(&hash),
-        None => {
-            if let Ok(nobody) = PasswordHash::new(NOBODY) {
-                is(&nobody);
-            }
-            false
+    if let Some(hash) = known {
+        is(&hash)
+    } else {
+        if let Ok(nobody) = PasswordHash::new(NOBODY) {
+            is(&nobody);
         }
+        false
     }
 }
 

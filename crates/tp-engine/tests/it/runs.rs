@@ -65,7 +65,7 @@ async fn tries_run_out() {
         let worker = world.worker(1, vec![Plan::Fail(ReasonCode::GraphUnavailable); 3]);
         for _ in 0..3 {
             worker.work_queue().await;
-            world.db.clock.advance(Duration::from_secs(600));
+            world.db.clock.advance(Duration::from_mins(10));
         }
         let run = world.run(id).await;
         assert_eq!(run.state.outcome(), Outcome::Failed, "{}", world.db.name());

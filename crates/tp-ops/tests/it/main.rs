@@ -1,4 +1,6 @@
 //! inventory.sync against the simulator, on both databases.
 
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+
 mod sync;
 mod world;

@@ -97,7 +97,7 @@ impl World {
     pub(crate) async fn sync(&self, request: SyncInventory) -> OperationRun {
         let contoso = TenantRef::parse("contoso").unwrap();
         let scope = self.db.store.enter::<StartInventorySync>(&self.actor, &contoso).await.unwrap();
-        self.db.clock.advance(Duration::from_secs(60));
+        self.db.clock.advance(Duration::from_mins(1));
         let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
         assert_eq!(self.worker.work_queue().await, 1);
         scope.run_get(run).await.unwrap().unwrap()

@@ -26,7 +26,8 @@ fn flags_win_over_environment_over_defaults() {
 
 #[test]
 fn what_is_wrong_is_named_with_what_is_allowed() {
-    let cases: [(&[(&str, &str)], &[&str]); 7] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str]);
+    let cases: [Case<'_>; 7] = [
         (
             &[("TENANTPILOT_LISTNE", "x")],
             &["TENANTPILOT_LISTNE", "Did you mean TENANTPILOT_LISTEN?"],

@@ -16,7 +16,7 @@ fn complete(listed: u64, digest: &str) -> TypeEnd {
 
 /// One sync of one type that lists these ids.
 async fn sync(world: &World, ids: &[&str], end: TypeEnd) -> (Observed, Completeness) {
-    world.db.clock.advance(Duration::from_secs(60));
+    world.db.clock.advance(Duration::from_mins(1));
     let claim = world.claimed("contoso").await;
     let tags = key("roleScopeTag");
     claim.steps_plan(std::slice::from_ref(&tags)).await.unwrap();

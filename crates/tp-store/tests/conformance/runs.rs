@@ -78,7 +78,7 @@ async fn an_idempotency_key_is_answered_once() {
         assert_eq!(again.run().id, first.run().id, "the ended run, not a new one");
         let other = scope.run_start(&request, how("b")).await;
         assert!(matches!(other, Err(StartRefused::KeyReused)));
-        world.db.clock.advance(Duration::from_secs(25 * 3600));
+        world.db.clock.advance(Duration::from_hours(25));
         let later = scope.run_start(&request, how("b")).await.unwrap();
         assert!(matches!(later, Started::Created(_)), "a key is free again after a day");
     }

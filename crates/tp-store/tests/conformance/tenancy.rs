@@ -79,7 +79,8 @@ async fn a_disabled_tenant_starts_nothing() {
         let disable = "UPDATE tenants SET status = 'disabled' WHERE slug = 'contoso'";
         world.store().test_execute(disable).await.unwrap();
         let scope = world.sync_scope("contoso").await;
-        let refused = scope.run_start(&SyncInventory::everything(), Default::default()).await;
+        let refused =
+            scope.run_start(&SyncInventory::everything(), tp_store::HowStarted::default()).await;
         assert!(matches!(refused, Err(tp_store::StartRefused::TenantDisabled)));
     }
 }

@@ -50,3 +50,16 @@ async fn the_queue_tells_its_depth() {
         assert_eq!((queue.ready, queue.leased, queue.oldest), (1, 1, Some(asked)));
     }
 }
+
+#[tokio::test]
+async fn a_start_wakes_a_worker_that_waits() {
+    for world in worlds().await {
+        let wake = world.store().wake().clone();
+        // A ring is kept for who comes later: connecting to PostgreSQL counts as one.
+        tokio::time::timeout(Duration::from_millis(300), wake.heard()).await.ok();
+        let waiting = tokio::spawn(async move { wake.heard().await });
+        world.start("contoso", SyncInventory::everything()).await;
+        let woken = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+        assert!(woken.is_ok(), "{}", world.db.name());
+    }
+}

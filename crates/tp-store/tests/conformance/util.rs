@@ -53,7 +53,7 @@ pub(crate) async fn worlds() -> Vec<World> {
             .test_execute("DELETE FROM memberships WHERE tenant_id IS NULL AND user_id = (SELECT id FROM users WHERE email = 'guest@example.com')")
             .await
             .unwrap();
-        worlds.push(World { workspace, owner, operator, reader, guest, contoso, fabrikam, db });
+        worlds.push(World { db, workspace, owner, operator, reader, guest, contoso, fabrikam });
     }
     worlds
 }

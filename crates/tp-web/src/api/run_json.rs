@@ -33,7 +33,7 @@ pub(crate) fn run_json(
         "status": run.state.status().as_str(),
         "outcome": run.state.outcome().as_str(),
         "reason_code": run.reason.map(tp_domain::reason::ReasonCode::as_str),
-        "message": run.message.as_ref().map(|message| message.as_str()),
+        "message": run.message.as_ref().map(tp_domain::message::SafeMessage::as_str),
         "trigger": {"kind": run.trigger.as_str(), "name": null},
         "initiator": {"id": run.initiator.map(|id| id.to_string()), "name": run.initiator_name},
         "inputs": run.inputs,
@@ -77,7 +77,7 @@ fn failures(run: &OperationRun) -> Vec<Value> {
                 .iter()
                 .map(|item| {
                     json!({
-                        "policy_type": item.policy_type.as_ref().map(|key| key.as_str()),
+                        "policy_type": item.policy_type.as_ref().map(tp_domain::policy::PolicyType::as_str),
                         "id": item.graph_id, "name": item.name, "permission": item.permission,
                         "graph_request_id": item.graph_request_id,
                     })
@@ -114,7 +114,7 @@ pub(crate) fn step_json(step: &RunStep) -> Value {
         "policy_type": step.policy_type.as_str(),
         "state": step.state.as_str(),
         "completeness": step.completeness.as_ref().map(|seen| seen.state().as_str()),
-        "reason_code": step.completeness.as_ref().and_then(|seen| seen.reason()).map(tp_domain::reason::ReasonCode::as_str),
+        "reason_code": step.completeness.as_ref().and_then(tp_domain::completeness::Completeness::reason).map(tp_domain::reason::ReasonCode::as_str),
         "listed": step.listed,
         "started_at": moment(step.started_at),
         "completed_at": moment(step.completed_at),

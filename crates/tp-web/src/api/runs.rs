@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tp_domain::access::{StartInventorySync, ViewOperations};
+use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::operation::{InputError, OperationKind, SyncInventory, canonical};
 use tp_domain::run::{Outcome, RunStatus, StepState};
@@ -234,7 +235,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, WebError> {
 
 fn digest(body: &Value) -> String {
     let text = canonical(body).to_string();
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// 202 for a new run, 200 for one that is active already; a repeat by key is answered as before.

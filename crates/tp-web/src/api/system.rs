@@ -14,12 +14,11 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 pub(crate) async fn readyz(State(app): State<App>) -> Response {
-    match app.store.ping().await {
-        Ok(()) => Json(json!({"ready": true})).into_response(),
-        Err(_) => {
-            let body = json!({"ready": false, "reason": "the database does not answer"});
-            (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
-        }
+    if let Ok(()) = app.store.ping().await {
+        Json(json!({"ready": true})).into_response()
+    } else {
+        let body = json!({"ready": false, "reason": "the database does not answer"});
+        (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
     }
 }
 

@@ -17,13 +17,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::Markup;
 use sha2::{Digest as _, Sha256};
+use tp_domain::hex::hex;
 
 /// A part of a page for the poller: unchanged answers are 304 and nothing else.
 pub(crate) fn partial(headers: &HeaderMap, body: Markup) -> Response {
     let text = body.into_string();
-    let digest = Sha256::digest(text.as_bytes());
-    let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    let etag = format!("\"{hex}\"");
+    let digest = hex(&Sha256::digest(text.as_bytes())[..16]);
+    let etag = format!("\"{digest}\"");
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut response = if known.is_some_and(|known| known.split(',').any(|one| one.trim() == etag))
     {

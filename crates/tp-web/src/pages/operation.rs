@@ -239,7 +239,7 @@ fn steps_table(app: &App, steps: &[RunStep], run: &OperationRun, now: Timestamp)
                             td data-l="State" { span { (chip::step(step.state)) } }
                             td data-l="Policy type" { div {
                                 (app.catalog.label(&step.policy_type))
-                                @if let Some(reason) = step.completeness.as_ref().and_then(|c| c.reason()) {
+                                @if let Some(reason) = step.completeness.as_ref().and_then(tp_domain::completeness::Completeness::reason) {
                                     " " a.small.mono href=(paths::reason_code(reason.as_str())) { (reason.as_str()) }
                                 }
                             } }

@@ -1,4 +1,4 @@
-//! Operations: one list for every kind of work, filtered and paged by the database, live by ETag.
+//! Operations: one list for every kind of work, filtered and paged by the database, live by `ETag`.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::query::Pairs;
 use crate::{format, paths};
 
 /// How far back the list looks unless it is told otherwise.
-pub(crate) const WINDOW: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const WINDOW: Duration = Duration::from_hours(720);
 
 /// A worker that has not given a sign for this long is not there (UX §1.1).
 const WORKER_SILENT: Duration = Duration::from_secs(90);
@@ -57,14 +57,13 @@ struct Asked {
     ignored: Vec<(String, String)>,
 }
 
-fn tab_of(word: &str) -> Option<Option<RunTab>> {
+fn tab_of(word: &str) -> Option<RunTab> {
     Some(match word {
-        "" => None,
-        "active" => Some(RunTab::Active),
-        "attention" => Some(RunTab::Attention),
-        "failed" => Some(RunTab::Ended(Outcome::Failed)),
-        "partial" => Some(RunTab::Ended(Outcome::PartiallySucceeded)),
-        "succeeded" => Some(RunTab::Ended(Outcome::Succeeded)),
+        "active" => RunTab::Active,
+        "attention" => RunTab::Attention,
+        "failed" => RunTab::Ended(Outcome::Failed),
+        "partial" => RunTab::Ended(Outcome::PartiallySucceeded),
+        "succeeded" => RunTab::Ended(Outcome::Succeeded),
         _ => return None,
     })
 }
@@ -80,7 +79,7 @@ fn asked(pairs: &Pairs, now: Timestamp) -> Result<Asked, WebError> {
     for (name, value) in &pairs.0 {
         let understood = match name.as_str() {
             "tab" => tab_of(value).map(|known| {
-                filter.tab = known;
+                filter.tab = Some(known);
                 tab.clone_from(value);
             }),
             "type" => {
@@ -94,8 +93,9 @@ fn asked(pairs: &Pairs, now: Timestamp) -> Result<Asked, WebError> {
             "status" => value.parse::<RunStatus>().ok().map(|status| filter.statuses.push(status)),
             "outcome" => value.parse::<Outcome>().ok().map(|outcome| filter.outcomes.push(outcome)),
             "from" => day(value).map(|at| filter.created_after = Some(at)),
-            "to" => day(value)
-                .map(|at| filter.created_before = Some(at.plus(Duration::from_secs(86_400)))),
+            "to" => {
+                day(value).map(|at| filter.created_before = Some(at.plus(Duration::from_hours(24))))
+            }
             "sort" => match value.as_str() {
                 "queued" => {
                     filter.oldest_first = true;

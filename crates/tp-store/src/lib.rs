@@ -150,7 +150,11 @@ impl Store {
         if let Db::Pg { pool, .. } = &db {
             wake.connect(pool.clone());
         }
-        Ok(Self { db, time: options.time, ids: options.ids, keys: options.keys, wake })
+        let store = Self { db, time: options.time, ids: options.ids, keys: options.keys, wake };
+        if store.dialect() == Dialect::Sqlite {
+            store.upkeep().expire_all().await?;
+        }
+        Ok(store)
     }
 
     /// The time by the store's local clock, for pages. Transactions have their own (ruling 13).

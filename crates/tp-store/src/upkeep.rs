@@ -38,6 +38,7 @@ UPDATE jobs
 SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $2,
     attempt = attempt - 1
 WHERE lease_owner = $1 AND state = 'leased'";
+const LEASES_EXPIRE: &str = "UPDATE jobs SET lease_until = 0 WHERE state = 'leased'";
 const LEASES_EXPIRED_PG: &str = "\
 SELECT j.scope_id, j.run_id, j.attempt, r.max_attempts, r.succeeded, r.cancel_requested_at
 FROM jobs j JOIN operation_runs r ON r.scope_id = j.scope_id AND r.id = j.run_id
@@ -216,6 +217,13 @@ impl Upkeep {
             self.store.wake.ring();
         }
         Ok(swept)
+    }
+
+    /// Ends every lease. A process that opens a SQLite file is the only one on it (docs/decisions/0002-one-binary-two-databases.md), so
+    /// whoever held them is gone; the sweeper then takes each run back as usual.
+    pub(crate) async fn expire_all(&self) -> Result<(), StoreError> {
+        let stmt = stmt!(LEASES_EXPIRE);
+        self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt))).await.map(drop)
     }
 
     /// How full the queue is.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this program speaks to a terminal")]
 
+mod bench;
 mod ci;
 mod counts;
 mod postgres;
@@ -32,6 +33,9 @@ enum Command {
     Tidy,
     /// Runs a command with a throw-away PostgreSQL around it
     Postgres(PostgresArgs),
+    /// Measures and compares with the targets: a table, then JSON
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// Which PostgreSQL the tests use.
@@ -81,6 +85,7 @@ fn run(command: Command) -> Result<ExitCode> {
             ci::test(args.server.postgres, &args.words).map(|()| ExitCode::SUCCESS)
         }
         Command::Tidy => Ok(exit(tidy::run()?)),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Postgres(args) => {
             postgres::around(args.server.postgres, args.durable, &args.command)
         }

@@ -1,4 +1,4 @@
-//! `tenantpilot demo`: simulated Graph, tenants, users and a first sync, in one process.
+//! `tenantpilot demo`: simulated Graph, tenants and users, in one process.
 //!
 //! Everything lives in its own data folder and survives a restart. It never touches a database that
 //! holds something else (ruling 31).
@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tp_domain::access::Role;
-use tp_domain::ids::WorkspaceId;
+use tp_domain::ids::{TenantId, WorkspaceId};
 use tp_domain::operation::SyncInventory;
 use tp_domain::tenant::Slug;
 use tp_sim::estate::EstatePlan;
@@ -158,8 +158,12 @@ async fn furnish(store: &Store, logins: &[Login], tenants: Vec<SimTenant>) -> an
     for person in people {
         console.user_create(made.workspace, person).await?;
     }
-    for tenant in tenants {
-        add_tenant(store, made.workspace, tenant).await?;
+    for (number, tenant) in tenants.into_iter().enumerate() {
+        let id = add_tenant(store, made.workspace, tenant).await?;
+        // The first tenant is left to the newcomer: the click on "Sync now" is the demo.
+        if number > 0 {
+            console.run_start(made.workspace, id, &SyncInventory::everything()).await?;
+        }
     }
     Ok(true)
 }
@@ -168,7 +172,7 @@ async fn add_tenant(
     store: &Store,
     workspace: WorkspaceId,
     tenant: SimTenant,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<TenantId> {
     let slug = tenant.domain.split('.').next().unwrap_or_default();
     let new = NewTenant {
         name: tenant.display_name.clone(),
@@ -178,10 +182,7 @@ async fn add_tenant(
         cloud: CLOUD.to_owned(),
         credential: Some((tenant.client_id.to_string(), SecretString::from(tenant.client_secret))),
     };
-    let console = store.console();
-    let id = console.tenant_create(workspace, new).await?;
-    console.run_start(workspace, id, &SyncInventory::everything()).await?;
-    Ok(())
+    Ok(store.console().tenant_create(workspace, new).await?)
 }
 
 /// Runs the demo until it is stopped.
@@ -217,7 +218,7 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Re
     say(&format!("TenantPilot demo: {}", config.public_url));
     say(&format!("Simulated Microsoft Graph: {sim_url}"));
     say(if first {
-        "First start: each tenant is being synced. Sign in as:"
+        "Sign in as one of these, open the first tenant and press \"Sync now\":"
     } else {
         "Sign in as:"
     });

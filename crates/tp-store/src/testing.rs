@@ -200,6 +200,51 @@ impl Store {
         self.db.write(Reach::All, move |tx| Box::pin(tx.raw(sql))).await
     }
 
+    /// Fills a tenant with ended runs, one a minute back in time, a tenth of them failed.
+    pub async fn test_fill_runs(
+        &self,
+        tenant: tp_domain::ids::TenantId,
+        workspace: WorkspaceId,
+        count: u32,
+        admin: &DatabaseUrl,
+    ) {
+        use sqlx::ConnectOptions as _;
+        const TEXT: &str = "\
+INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
+  initiator_name, trigger_kind, inputs, total, processed, succeeded, reason, max_attempts, attempt,
+  created_at, started_at, completed_at)
+SELECT {tenant}, {id}, {workspace}, {tenant}, 'inventory.sync', 'completed',
+  CASE WHEN n % 10 = 0 THEN 'failed' WHEN n % 25 = 1 THEN 'partially_succeeded' ELSE 'succeeded' END,
+  'fill' || (n % 50), 'user' || (n % 7), 'manual', '{}', 40, 40, 40,
+  CASE WHEN n % 10 = 0 THEN 'graph_throttled' END, 3, 1,
+  {now} - n * 20000000, {now} - n * 20000000 + 1000, {now} - n * 20000000 + 2000000
+FROM (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+      SELECT n FROM numbers) filled";
+        let now = self.now().micros();
+        let (uuid, id): (fn(Uuid) -> String, &str) = match self.dialect() {
+            Dialect::Sqlite => (|id| format!("x'{}'", id.simple()), "randomblob(16)"),
+            Dialect::Postgres => (|id| format!("'{id}'::uuid"), "gen_random_uuid()"),
+        };
+        let text = TEXT
+            .replace("{tenant}", &uuid(tenant.uuid()))
+            .replace("{workspace}", &uuid(workspace.uuid()))
+            .replace("{id}", id)
+            .replace("{now}", &now.to_string())
+            .replace("{count}", &count.to_string());
+        match admin {
+            DatabaseUrl::Sqlite(path) => {
+                let mut conn = crate::db::lite_options(path).connect().await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(text + "; ANALYZE")).execute(&mut conn).await.unwrap();
+            }
+            DatabaseUrl::Postgres(url) => {
+                let mut conn = crate::db::pg_options(url).unwrap().connect().await.unwrap();
+                let reach = "SET app.reach = '*'; ".to_owned();
+                sqlx::raw_sql(AssertSqlSafe(reach + &text)).execute(&mut conn).await.unwrap();
+                sqlx::raw_sql("ANALYZE operation_runs").execute(&mut conn).await.unwrap();
+            }
+        }
+    }
+
     /// Makes every insert into `jobs` fail, or work again: a broken dispatch (TRUST F5).
     pub async fn test_break_dispatch(&self, broken: bool, admin: &DatabaseUrl) {
         use sqlx::ConnectOptions as _;

@@ -166,7 +166,7 @@ fn progress(run: &OperationRun, now: Timestamp) -> Markup {
             _ => {},
         }
         p.muted {
-            @if let Some(waiting) = waiting { (waiting) } @else { (progress_words(run, now)) " " (unit(run)) }
+            @if let Some(waiting) = waiting { (waiting) } @else { (progress_words(run, now)) @if run.counts.total.is_some() { " " (unit(run)) } }
             @if let Some(phase) = &run.phase { " · " (phase) }
         }
     }

@@ -85,7 +85,7 @@ pub(crate) async fn show(
         }
         h2 { "Coverage by policy type" }
         @if coverage.is_empty() {
-            (empty("Nothing is known yet", "The first sync reads which policies this tenant has. It takes a minute or two.", Some(start_sync::button(&scope, &shell, &here))))
+            (empty("Nothing is known yet", "The first sync reads which policies this tenant has. It takes a minute or two: press Sync now above.", None))
         } @else {
             (coverage_table(&app, &coverage, &shell))
         }

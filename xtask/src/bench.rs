@@ -17,7 +17,7 @@ pub(crate) enum Bench {
 }
 
 /// Runs the benchmarks; fails when a target is missed.
-pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
+pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
     match bench {
         Bench::Pages | Bench::All => {
             let words = ["cargo", "bench", "--package", "tp-server", "--bench", "pages"];

@@ -85,7 +85,7 @@ fn run(command: Command) -> Result<ExitCode> {
             ci::test(args.server.postgres, &args.words).map(|()| ExitCode::SUCCESS)
         }
         Command::Tidy => Ok(exit(tidy::run()?)),
-        Command::Bench(bench) => bench::run(&bench),
+        Command::Bench(bench) => bench::run(bench),
         Command::Postgres(args) => {
             postgres::around(args.server.postgres, args.durable, &args.command)
         }

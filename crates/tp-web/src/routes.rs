@@ -57,7 +57,7 @@ fn page_routes() -> Vec<Route> {
         start_sync, tenants,
     };
     vec![
-        show("/", Asks::SignIn, get(home)),
+        show("/", Asks::Nothing, get(home)),
         show("/assets/{name}", Asks::Nothing, get(assets::asset)),
         show("/login", Asks::Nothing, get(login::show)),
         act("/login", Asks::Nothing, post(login::sign_in)),

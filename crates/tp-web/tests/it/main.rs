@@ -1,0 +1,8 @@
+//! Pages, actions and the API through the whole router, on both databases.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+
+mod access;
+mod api;
+mod pages;
+mod world;

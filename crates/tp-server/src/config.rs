@@ -385,7 +385,7 @@ fn environment_values(
         let cloud =
             || Some(rest.to_lowercase().replace("__", ".")).filter(|name| is_cloud_key(name));
         if let Some(name) = plain.or_else(cloud) {
-            values.push((name, value.clone()))
+            values.push((name, value.clone()));
         } else {
             let names: Vec<String> =
                 KEYS.iter().map(|key| format!("{PREFIX}{}", key.env)).collect();

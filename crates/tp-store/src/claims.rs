@@ -61,7 +61,13 @@ SET status = 'completed', outcome = $3, reason = $4, message = $5, failures = $6
     completed_at = $8, heartbeat_at = $8, phase = NULL, waiting_reason = NULL, waiting_until = NULL,
     revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'running'
-RETURNING workspace_id, tenant_id, kind, initiator_id";
+RETURNING workspace_id, tenant_id, kind, initiator_id, identity_hash, created_at";
+pub(crate) const ATTENTION_INSERT: &str = "\
+INSERT INTO run_attention (scope_id, run_id, workspace_id, tenant_id, kind, identity_hash, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7)";
+// A success makes good what failed before with the same identity (PRODUCT R-17).
+const ATTENTION_VOID: &str =
+    "DELETE FROM run_attention WHERE scope_id = $1 AND kind = $2 AND identity_hash = $3";
 pub(crate) const JOB_DELETE: &str = "DELETE FROM jobs WHERE scope_id = $1 AND run_id = $2";
 const JOB_AGAIN: &str = "\
 UPDATE jobs
@@ -113,6 +119,8 @@ pub(crate) struct FinishedRow {
     pub(crate) tenant_id: Option<Uuid>,
     pub(crate) kind: String,
     pub(crate) initiator_id: Option<Uuid>,
+    identity_hash: String,
+    created_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -508,6 +516,11 @@ fn overlap(held: &BTreeSet<String>, wanted: &BTreeSet<String>) -> bool {
     held.contains("*") || wanted.contains("*") || !held.is_disjoint(wanted)
 }
 
+/// Whether a success of this kind makes good what failed before.
+fn voids(kind: &str) -> bool {
+    kind.parse::<OperationKind>().is_ok_and(|kind| kind.facts().superseded_by_success)
+}
+
 /// Completes a running run and tells its initiator. The caller has checked that it may.
 pub(crate) async fn end_run(
     tx: &mut Tx,
@@ -532,6 +545,21 @@ pub(crate) async fn end_run(
         .await?;
     let Some(row) = row else { return Err(StoreError::LeaseLost) };
     tx.execute(stmt!(JOB_DELETE, scope, run.uuid())).await?;
+    if ended.outcome.needs_attention() {
+        tx.execute(stmt!(
+            ATTENTION_INSERT,
+            scope,
+            run.uuid(),
+            row.workspace_id,
+            row.tenant_id,
+            &row.kind,
+            &row.identity_hash,
+            row.created_at,
+        ))
+        .await?;
+    } else if ended.outcome == Outcome::Succeeded && voids(&row.kind) {
+        tx.execute(stmt!(ATTENTION_VOID, scope, &row.kind, &row.identity_hash)).await?;
+    }
     if let Some(user) = row.initiator_id {
         let told = Told {
             scope,

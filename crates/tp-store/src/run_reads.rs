@@ -121,12 +121,8 @@ const SAME_KIND_BEFORE: &str = concat!(
      (SELECT identity_hash FROM operation_runs WHERE scope_id = $1 AND id = $3) \
      AND r.id <> $3 ORDER BY r.created_at DESC, r.id DESC LIMIT $4"
 );
-// The later success is of the same identity, so it voids the failure (PRODUCT R-17).
 const ATTENTION: &str = " \
-AND r.outcome IN ('failed', 'partially_succeeded', 'blocked') AND NOT EXISTS (
-   SELECT 1 FROM operation_runs later
-   WHERE later.scope_id = r.scope_id AND later.kind = r.kind AND later.identity_hash = r.identity_hash
-     AND later.created_at > r.created_at AND later.outcome = 'succeeded')";
+AND EXISTS (SELECT 1 FROM run_attention a WHERE a.scope_id = r.scope_id AND a.run_id = r.id)";
 
 /// Which scopes a list runs over: one tenant, or a person's own tenants.
 pub(crate) fn push_scopes(sql: &mut StmtBuilder, scopes: &[Uuid]) {
@@ -227,8 +223,26 @@ async fn count(tx: &mut Tx, scopes: &[Uuid], filter: &RunFilter) -> Result<u64, 
     let mut sql = StmtBuilder::new("SELECT count(*) AS n FROM (SELECT 1 FROM operation_runs r");
     push_scopes(&mut sql, scopes);
     push_filter(&mut sql, filter);
+    counted(tx, sql).await
+}
+
+async fn counted(tx: &mut Tx, mut sql: StmtBuilder) -> Result<u64, StoreError> {
     sql.push(" LIMIT ").bind(COUNT_CAP + 1).push(") counted");
     Ok(u64::try_from(tx.one::<CountRow>(sql.build()).await?.n).unwrap_or(0))
+}
+
+/// Counted in its own small table, not by asking each failed run for a later success.
+async fn count_attention(
+    tx: &mut Tx,
+    scopes: &[Uuid],
+    since: Option<Timestamp>,
+) -> Result<u64, StoreError> {
+    let mut sql = StmtBuilder::new("SELECT count(*) AS n FROM (SELECT 1 FROM run_attention r");
+    push_scopes(&mut sql, scopes);
+    if let Some(since) = since {
+        sql.push(" AND r.created_at >= ").bind(since);
+    }
+    counted(tx, sql).await
 }
 
 pub(crate) async fn tabs(
@@ -245,7 +259,7 @@ pub(crate) async fn tabs(
     Ok(TabCounts {
         all: count(tx, scopes, &with(None)).await?,
         active: count(tx, scopes, &active).await?,
-        attention: count(tx, scopes, &with(Some(RunTab::Attention))).await?,
+        attention: count_attention(tx, scopes, since).await?,
         failed: count(tx, scopes, &with(Some(RunTab::Ended(Outcome::Failed)))).await?,
         partial: count(tx, scopes, &with(Some(RunTab::Ended(Outcome::PartiallySucceeded)))).await?,
         succeeded: count(tx, scopes, &with(Some(RunTab::Ended(Outcome::Succeeded)))).await?,

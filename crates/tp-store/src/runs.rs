@@ -14,6 +14,7 @@ use tp_domain::run::{OperationRun, Outcome};
 use uuid::Uuid;
 
 use crate::audit::audit;
+use crate::claims::ATTENTION_INSERT;
 use crate::db::{Reach, Tx};
 use crate::error::StoreError;
 use crate::run_rows::{RunRow, run_columns};
@@ -348,6 +349,17 @@ async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result
         id.uuid(),
         reason.as_str(),
         reason.message(&[]).as_str(),
+        now,
+    ))
+    .await?;
+    tx.execute(stmt!(
+        ATTENTION_INSERT,
+        new.scope.uuid(),
+        id.uuid(),
+        new.workspace.uuid(),
+        new.tenant.map(TenantId::uuid),
+        new.kind.as_str(),
+        new.identity.hex(),
         now,
     ))
     .await?;

@@ -75,13 +75,14 @@ pub async fn databases() -> Vec<TestDatabase> {
     let mut list = vec![TestDatabase::sqlite().await];
     match postgres_server() {
         Some(server) => list.push(TestDatabase::postgres(&server).await),
-        None => eprintln_skipped(),
+        None => say_skipped(),
     }
     list
 }
 
+/// Says that the PostgreSQL half of a test was left out.
 #[expect(clippy::print_stderr, reason = "a skipped half of a test must be seen")]
-fn eprintln_skipped() {
+pub fn say_skipped() {
     eprintln!(
         "skipped on PostgreSQL: TENANTPILOT_TEST_POSTGRES is not set (cargo xtask ci sets it)"
     );
@@ -220,6 +221,10 @@ SELECT {tenant}, {id}, {workspace}, {tenant}, 'inventory.sync', 'completed',
   {now} - n * 20000000, {now} - n * 20000000 + 1000, {now} - n * 20000000 + 2000000
 FROM (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
       SELECT n FROM numbers) filled";
+        // The newest failures are those that nobody has made good yet.
+        const ATTENTION: &str = "; INSERT INTO run_attention
+SELECT scope_id, id, workspace_id, tenant_id, kind, identity_hash, created_at FROM operation_runs
+WHERE outcome IN ('failed', 'partially_succeeded') ORDER BY created_at DESC LIMIT 300";
         let now = self.now().micros();
         let (uuid, id): (fn(Uuid) -> String, &str) = match self.dialect() {
             Dialect::Sqlite => (|id| format!("x'{}'", id.simple()), "randomblob(16)"),
@@ -230,7 +235,8 @@ FROM (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers
             .replace("{workspace}", &uuid(workspace.uuid()))
             .replace("{id}", id)
             .replace("{now}", &now.to_string())
-            .replace("{count}", &count.to_string());
+            .replace("{count}", &count.to_string())
+            + ATTENTION;
         match admin {
             DatabaseUrl::Sqlite(path) => {
                 let mut conn = crate::db::lite_options(path).connect().await.unwrap();

@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(duration(Duration::from_secs(72)), "1 min 12 s");
         let now = Timestamp::parse("2026-01-17T14:00:00Z").unwrap();
         assert_eq!(relative(now, now), "just now");
-        assert_eq!(relative(now.minus(Duration::from_secs(60)), now), "1 minute ago");
+        assert_eq!(relative(now.minus(Duration::from_mins(1)), now), "1 minute ago");
         assert_eq!(relative(now.plus(Duration::from_secs(12)), now), "in 12 seconds");
         assert_eq!(absolute(now), "17 Jan 2026, 14:00:00 UTC");
     }

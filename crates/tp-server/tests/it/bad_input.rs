@@ -46,7 +46,7 @@ async fn an_unreachable_database_is_said() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn verbs_have_their_exit_codes() {
-    let mut installation = Installation::new(None, 0, None).await;
+    let mut installation = Installation::new(None, 0, None);
     let server = installation.serve(&["serve"]).await;
     installation.add_tenant().await;
     let url = installation.url();

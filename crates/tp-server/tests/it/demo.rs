@@ -84,7 +84,7 @@ fn a_demo_survives_a_restart_and_keeps_its_people() {
 #[tokio::test]
 async fn a_demo_leaves_other_databases_alone() {
     for url in database_urls().await {
-        let installation = Installation::new(url.as_deref(), 0, None).await;
+        let installation = Installation::new(url.as_deref(), 0, None);
         let database = url.unwrap_or_else(|| {
             format!("sqlite:{}/data/tenantpilot.db", installation.folder().display())
         });
@@ -111,7 +111,7 @@ async fn after_the_first_sync_every_object_is_in_the_inventory() {
         println!("skipped: no corpus (a generated estate is used)");
     }
     for url in database_urls().await {
-        let installation = Installation::new(url.as_deref(), 0, corpus.as_deref()).await;
+        let installation = Installation::new(url.as_deref(), 0, corpus.as_deref());
         let _server = installation.serve(&["serve"]).await;
         installation.add_tenant().await;
         let began = Instant::now();

@@ -15,7 +15,7 @@ fn kills() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_loses_nothing() {
     for url in database_urls().await {
-        let installation = Installation::new(url.as_deref(), 100, None).await;
+        let installation = Installation::new(url.as_deref(), 100, None);
         let expected = std::fs::read(installation.folder().join("expected.json")).unwrap();
         let expected: Vec<Value> = serde_json::from_slice(&expected).unwrap();
         let mut recoveries = Vec::new();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tp_client::Client;
-use tp_store::testing::{fresh_postgres, postgres_server};
+use tp_store::testing::{fresh_postgres, postgres_server, say_skipped};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tenantpilot");
 
@@ -16,7 +16,7 @@ pub(crate) async fn database_urls() -> Vec<Option<String>> {
     let mut urls = vec![None];
     match postgres_server() {
         Some(server) => urls.push(Some(fresh_postgres(&server).await)),
-        None => eprintln!("skipped on PostgreSQL: TENANTPILOT_TEST_POSTGRES is not set"),
+        None => say_skipped(),
     }
     urls
 }
@@ -102,11 +102,7 @@ fn start_sim(folder: &Path, latency_ms: u64, corpus: Option<&Path>) -> (Process,
 }
 
 impl Installation {
-    pub(crate) async fn new(
-        database: Option<&str>,
-        latency_ms: u64,
-        corpus: Option<&Path>,
-    ) -> Self {
+    pub(crate) fn new(database: Option<&str>, latency_ms: u64, corpus: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (sim_process, sim) = start_sim(folder.path(), latency_ms, corpus);
         let port = free_port();

@@ -13,7 +13,7 @@ const STARTS: usize = 1000;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_equal_starts_make_one_run() {
     for url in database_urls().await {
-        let installation = Installation::new(url.as_deref(), 0, None).await;
+        let installation = Installation::new(url.as_deref(), 0, None);
         let _server = installation.serve(&["serve", "--no-worker"]).await;
         installation.add_tenant().await;
         let client = Arc::new(installation.client());
@@ -40,7 +40,7 @@ async fn a_thousand_equal_starts_make_one_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_page_and_no_answer_reaches_graph() {
-    let installation = Installation::new(None, 0, None).await;
+    let installation = Installation::new(None, 0, None);
     let _server = installation.serve(&["serve", "--no-worker"]).await;
     installation.add_tenant().await;
     let run = installation.start_sync(json!({})).await;

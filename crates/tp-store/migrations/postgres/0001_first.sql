@@ -122,6 +122,22 @@ CREATE INDEX operation_runs_newest ON operation_runs (scope_id, created_at DESC,
 CREATE INDEX operation_runs_outcome ON operation_runs (scope_id, outcome, created_at DESC, id DESC);
 CREATE INDEX operation_runs_same ON operation_runs (scope_id, kind, identity_hash, created_at DESC);
 
+-- Ended runs that somebody should look at: not voided by a later success of the same identity. Kept
+-- apart, because a run that has ended never changes.
+CREATE TABLE run_attention (
+  scope_id UUID NOT NULL,
+  run_id UUID NOT NULL,
+  workspace_id UUID NOT NULL,
+  tenant_id UUID,
+  kind TEXT NOT NULL,
+  identity_hash TEXT NOT NULL,
+  created_at BIGINT NOT NULL,
+  PRIMARY KEY (scope_id, run_id),
+  FOREIGN KEY (scope_id, run_id) REFERENCES operation_runs (scope_id, id)
+);
+CREATE INDEX run_attention_same ON run_attention (scope_id, kind, identity_hash);
+CREATE INDEX run_attention_newest ON run_attention (scope_id, created_at DESC);
+
 CREATE TABLE jobs (
   scope_id UUID NOT NULL,
   run_id UUID NOT NULL,
@@ -289,7 +305,7 @@ DO $$
 DECLARE
   name TEXT;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['operation_runs', 'jobs', 'run_steps', 'policies', 'inventory_types',
+  FOREACH name IN ARRAY ARRAY['operation_runs', 'run_attention', 'jobs', 'run_steps', 'policies', 'inventory_types',
     'directory_groups', 'notifications', 'audit_entries', 'idempotency_keys'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);

@@ -91,7 +91,7 @@ pub(crate) async fn worlds() -> Vec<World> {
         let catalog = Arc::new(Catalog::builtin().unwrap());
         let router =
             tp_web::router(App::new(store.clone(), catalog, Arc::new(SystemIds), settings));
-        worlds.push(World { contoso, router, db });
+        worlds.push(World { db, contoso, router });
     }
     worlds
 }
@@ -154,7 +154,7 @@ impl World {
         let mut person = Person { cookie, csrf: String::new() };
         let page = self.get(Some(&person), "/tenants").await.text;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
-        person.csrf = rest.split('"').next().unwrap().to_owned();
+        rest.split('"').next().unwrap().clone_into(&mut person.csrf);
         person
     }
 

@@ -219,7 +219,7 @@ SELECT {tenant}, {id}, {workspace}, {tenant}, 'inventory.sync', 'completed',
   'fill' || (n % 50), 'user' || (n % 7), 'manual', '{}', 40, 40, 40,
   CASE WHEN n % 10 = 0 THEN 'graph_throttled' END, 3, 1,
   {now} - n * 20000000, {now} - n * 20000000 + 1000, {now} - n * 20000000 + 2000000
-FROM (WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
+FROM (WITH RECURSIVE numbers(n) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < {count})
       SELECT n FROM numbers) filled";
         // The newest failures are those that nobody has made good yet.
         const ATTENTION: &str = "; INSERT INTO run_attention

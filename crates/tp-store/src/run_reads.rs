@@ -16,8 +16,9 @@ use crate::runs::RUN_GET;
 use crate::scope::TenantScope;
 use crate::stmt::{Stmt, StmtBuilder, stmt};
 
-/// Counts on tabs stop here and are shown as "10,000+": an exact count is the price of the page.
-pub const COUNT_CAP: u64 = 10_000;
+/// Counts on tabs stop here and are shown as "2,000+": an exact count is the price of the page
+/// (docs/decisions/0008-counts-stop-at-two-thousand.md).
+pub const COUNT_CAP: u64 = 2_000;
 
 /// A group of runs that the list offers as a tab.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

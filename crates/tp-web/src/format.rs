@@ -97,7 +97,7 @@ mod tests {
     fn numbers_and_times_are_worded() {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(number(999), "999");
-        assert_eq!(capped(10_001), "10,000+");
+        assert_eq!(capped(2_001), "2,000+");
         assert_eq!(duration(Duration::from_secs(72)), "1 min 12 s");
         let now = Timestamp::parse("2026-01-17T14:00:00Z").unwrap();
         assert_eq!(relative(now, now), "just now");

@@ -1,6 +1,6 @@
 //! The only crate that speaks to Microsoft Graph and its login hosts (rule I-1).
 //!
-//! Every request leaves through one function, [`http`]'s `send`. Endpoints come from contracts. What a
+//! Every request leaves through one function, `send` in `http.rs`. Endpoints come from contracts. What a
 //! host answers is hostile until proved otherwise: sizes, pages, links and redirects are bounded, and
 //! no text of an answer reaches an error, a log or the database.
 

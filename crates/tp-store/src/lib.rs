@@ -1,6 +1,6 @@
 //! The only crate with SQL: SQLite and PostgreSQL behind one face.
 //!
-//! Tenant data is reached through five doors and no sixth ([`doors`]): a [`TenantScope`] for one
+//! Tenant data is reached through five doors and no sixth (`doors.rs`): a [`TenantScope`] for one
 //! tenant and one purpose, a [`FleetScope`] over a person's own tenants, a [`ClaimedRun`] for the
 //! worker that holds its lease, the [`Upkeep`] of the engine, and the [`Console`] of the machine's own
 //! shell. The [`Hall`] beside them holds accounts and sessions, no tenant data.

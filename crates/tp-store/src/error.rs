@@ -28,6 +28,9 @@ pub enum StoreError {
     /// The lease was lost: another worker has the run, and nothing was written.
     #[error("the lease of this run was lost")]
     LeaseLost,
+    /// The idempotency key was taken by another request at the same moment; nothing was written.
+    #[error("the idempotency key is taken")]
+    KeyTaken,
     /// The database holds data of another schema.
     #[error("{0}")]
     Schema(String),
@@ -51,10 +54,6 @@ pub enum StoreError {
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,
-    /// A planned failure of a test.
-    #[cfg(feature = "testing")]
-    #[error("planned failure")]
-    Planned,
 }
 
 /// Keeps the driver's type out of our public face (rule I-2).

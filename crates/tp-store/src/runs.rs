@@ -204,7 +204,11 @@ impl<C: MayStart> TenantScope<C> {
                     }
                 })
             })
-            .await?
+            .await
+            .map_err(|error| match error {
+                StoreError::KeyTaken => StartRefused::KeyReused,
+                error => StartRefused::Store(error),
+            })?
             .ok_or(StartRefused::KeyReused)?;
         if matches!(&started, Started::Created(run) if run.is_active()) {
             self.store.wake.ring();
@@ -245,9 +249,10 @@ async fn start_once(
     if inserted == 1 {
         return Ok(Some(started));
     }
-    // The same key came in twice at once and the other was first. Its start has the same identity,
-    // or is another request: both are told by its row.
+    // The same key came in twice at once and the other was first.
     match replay(tx, scope, caller, key).await? {
+        // Another request: what was begun here must not stay, so the unit fails as a whole.
+        Some(None) => Err(StoreError::KeyTaken),
         Some(answer) => Ok(answer),
         None => Ok(Some(started)),
     }

@@ -85,6 +85,28 @@ async fn an_idempotency_key_is_answered_once() {
 }
 
 #[tokio::test]
+async fn one_key_for_two_requests_at_once_makes_one_run() {
+    for world in worlds().await {
+        let scope = std::sync::Arc::new(world.sync_scope("contoso").await);
+        let mut tasks = tokio::task::JoinSet::new();
+        for number in 0..16 {
+            let scope = scope.clone();
+            tasks.spawn(async move {
+                let request = SyncInventory::of_types(vec![key(&format!("type{number}"))], true);
+                let idempotency =
+                    Some(IdempotencyKey { key: "k".into(), body_hash: number.to_string() });
+                scope.run_start(&request, HowStarted { idempotency, request_id: None }).await
+            });
+        }
+        let answers = tasks.join_all().await;
+        let made = answers.iter().filter(|answer| answer.is_ok()).count();
+        assert_eq!(made, 1, "{}", world.db.name());
+        let count = "SELECT count(*) AS n FROM operation_runs";
+        assert_eq!(world.store().test_count(count).await, 1, "the others left nothing");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_dispatch_leaves_a_failed_run_and_never_a_queued_one() {
     for world in worlds().await {
         world.store().test_break_dispatch(true, &world.db.url).await;

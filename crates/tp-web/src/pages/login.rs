@@ -18,6 +18,9 @@ use crate::{csrf, password, paths, session};
 /// What is said to everybody whose sign-in was not right, whatever was wrong.
 const REFUSED: &str = "The e-mail address or the password is not right, or the account is paused for a few seconds after wrong tries.";
 
+/// How long a sign-in waits for its turn at the password check.
+const QUEUE: Duration = Duration::from_secs(5);
+
 /// The wait after so many wrong passwords (TRUST §6, 20). Never permanent.
 const fn ladder(failed: u64) -> Duration {
     Duration::from_secs(match failed {
@@ -97,9 +100,9 @@ pub(crate) async fn sign_in(
     let hall = app.store.hall();
     let account = hall.account_by_email(&form.email).await?;
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
-    let Ok(turn) = app.hashing.clone().try_acquire_many_owned(1) else {
-        return Err(WebError::TooMany);
-    };
+    // A short queue: a flood of sign-ins is told to wait, and the other pages stay quick.
+    let turn = tokio::time::timeout(QUEUE, app.hashing.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(WebError::TooMany) };
     let given = form.password;
     let right = tokio::task::spawn_blocking(move || {
         let right =

@@ -79,7 +79,13 @@ impl Client {
                 "the server must be https://, or http:// on a loopback address",
             ));
         }
-        let http = reqwest::Client::builder()
+        let builder = if url.scheme() == "http" {
+            // Loopback: a proxy of the environment would be sent the token in clear.
+            reqwest::Client::builder().no_proxy()
+        } else {
+            reqwest::Client::builder()
+        };
+        let http = builder
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_mins(1))
             .redirect(reqwest::redirect::Policy::none())

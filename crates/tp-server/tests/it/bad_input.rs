@@ -88,3 +88,24 @@ async fn verbs_have_their_exit_codes() {
     drop(server);
     assert_eq!(code(&["run", "list"], &good), Some(10));
 }
+
+#[test]
+fn a_proxy_is_never_sent_the_token_for_a_loopback_server() {
+    let trap = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    trap.set_nonblocking(true).unwrap();
+    let proxy = format!("http://{}", trap.local_addr().unwrap());
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    // Nobody listens there any more: the command must say so, and ask nobody else.
+    drop(server);
+    let environment = [
+        pair("TENANTPILOT_SERVER", &url),
+        pair("TENANTPILOT_TOKEN", "tpat_secret"),
+        pair("http_proxy", &proxy),
+        pair("HTTP_PROXY", &proxy),
+        pair("ALL_PROXY", &proxy),
+    ];
+    let refused = run(&["tenant", "list"], &environment, "");
+    assert_eq!(refused.status.code(), Some(10));
+    assert!(trap.accept().is_err(), "the proxy saw no connection");
+}

@@ -1,33 +1,45 @@
 //! The configuration: flags, then environment, then file, then default (INTERFACE §2).
 //!
-//! One table names every key. What is not in it is refused, with the nearest key that is.
+//! One table names every key (`config/keys.rs`). What is not in it is refused, with the nearest key
+//! that is.
+
+mod keys;
+mod sources;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tp_graph::cloud::{Cloud, CloudError, Clouds};
 use tp_store::DatabaseUrl;
 use url::Url;
 
 /// Where a value came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Source {
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
     Default,
-    File,
-    Environment,
+    File(PathBuf),
+    Environment(String),
     Flag,
 }
 
-impl Source {
-    const fn as_str(self) -> &'static str {
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Default => "default",
-            Self::File => "file",
-            Self::Environment => "environment",
-            Self::Flag => "flag",
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(variable) => write!(f, "environment variable {variable}"),
+            Self::Flag => f.write_str("command line"),
         }
     }
+}
+
+/// A value as it was given. May hold a password: has no `Debug`.
+struct Given {
+    value: String,
+    source: Source,
 }
 
 /// Why the configuration is refused.
@@ -35,85 +47,47 @@ impl Source {
 #[error("{0}")]
 pub(crate) struct ConfigError(String);
 
-/// One key: its name, its environment variable, what is allowed.
-struct Key {
-    name: &'static str,
-    env: &'static str,
-    default: &'static str,
-    allowed: &'static str,
-}
-
-const fn key(
-    name: &'static str,
-    env: &'static str,
-    default: &'static str,
-    allowed: &'static str,
-) -> Key {
-    Key { name, env, default, allowed }
-}
-
-const KEYS: &[Key] = &[
-    key(
-        "database.url",
-        "DATABASE_URL",
-        "",
-        "sqlite:PATH or postgres://USER[:PASSWORD]@HOST[:PORT]/DATABASE",
-    ),
-    key("database.connections", "DATABASE__CONNECTIONS", "10", "a number from 2 to 200"),
-    key("data_dir", "DATA_DIR", "./data", "a folder"),
-    key("listen", "LISTEN", "127.0.0.1:8080", "ADDRESS:PORT"),
-    key("public_url", "PUBLIC_URL", "", "https://HOST, or http:// on a loopback address"),
-    key("keys.file", "KEYS_FILE", "", "a file"),
-    key("worker.concurrency", "WORKER__CONCURRENCY", "8", "a number from 1 to 256"),
-    key("worker.lease_seconds", "WORKER__LEASE_SECONDS", "30", "a number from 3 to 3600"),
-    key(
-        "worker.heartbeat_seconds",
-        "WORKER__HEARTBEAT_SECONDS",
-        "10",
-        "a number from 1 to a third of worker.lease_seconds",
-    ),
-    key("worker.poll_ms", "WORKER__POLL_MS", "500", "a number from 10 to 60000"),
-    key("worker.per_tenant", "WORKER__PER_TENANT", "2", "a number from 1 to 64"),
-    key("graph.max_in_flight", "GRAPH__MAX_IN_FLIGHT", "16", "a number from 1 to 256"),
-    key("log.level", "LOG__LEVEL", "info", "error, warn, info, debug or trace"),
-    key("log.format", "LOG__FORMAT", "auto", "text, json or auto (text on a terminal)"),
-];
-
-/// What a cloud of one's own has.
-const CLOUD_FIELDS: [&str; 3] = ["graph_url", "login_url", "ca_file"];
-
-/// Variables with our prefix that are not configuration of the server.
-const OTHER_VARIABLES: [&str; 5] = ["SERVER", "TOKEN", "TENANT", "CORPUS", "TEST_POSTGRES"];
-
-const PREFIX: &str = "TENANTPILOT_";
-
 /// A cloud of the operator's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CloudConfig {
+    /// Where Graph is.
     pub(crate) graph_url: String,
+    /// Where apps sign in.
     pub(crate) login_url: String,
+    /// Certificates that are trusted beside the usual ones, PEM.
     pub(crate) ca_file: Option<PathBuf>,
 }
 
-/// The configuration as the program uses it.
+/// The configuration as the program uses it. Every value is checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
+    /// Where the data is. The password of a server is not shown by `Debug`.
     pub(crate) database: DatabaseUrl,
+    /// Readers on SQLite, all connections on PostgreSQL.
     pub(crate) connections: u32,
+    /// The folder of this installation; may not be there yet.
     pub(crate) data_dir: PathBuf,
+    /// Where the web is served.
     pub(crate) listen: SocketAddr,
+    /// How people reach it: https, or plain http on a loopback address (ruling 27). Has no path.
     pub(crate) public_url: Url,
+    /// The keys for secrets at rest; may not be there yet.
     pub(crate) keys_file: PathBuf,
+    /// Clouds beside the built-in ones, by name.
     pub(crate) clouds: BTreeMap<String, CloudConfig>,
+    /// How the worker works.
     pub(crate) worker: tp_engine::worker::WorkerOptions,
+    /// Requests to Graph at once, per run.
     pub(crate) max_in_flight: usize,
+    /// error, warn, info, debug or trace.
     pub(crate) log_level: String,
+    /// text, json or auto.
     pub(crate) log_format: String,
-    values: BTreeMap<String, (String, Source)>,
+    shown: Vec<(String, String, String)>,
 }
 
 /// Where the configuration is read from.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Sources {
     /// `--config`; without it `./tenantpilot.toml` where that is.
     pub(crate) file: Option<PathBuf>,
@@ -126,85 +100,104 @@ pub(crate) struct Sources {
 impl Config {
     /// Reads and checks everything; the first fault ends it.
     pub(crate) fn load(sources: &Sources) -> Result<Self, ConfigError> {
-        let mut values: BTreeMap<String, (String, Source)> = KEYS
+        let given = |value: &str, source| Given { value: value.to_owned(), source };
+        let mut values: BTreeMap<String, Given> = keys::KEYS
             .iter()
-            .map(|key| (key.name.to_owned(), (key.default.to_owned(), Source::Default)))
+            .map(|key| (key.name.to_owned(), given(key.default, Source::Default)))
             .collect();
-        for (name, value) in file_values(sources)? {
-            known(&name, Source::File)?;
-            values.insert(name, (value, Source::File));
-        }
-        for (name, value) in environment_values(&sources.environment)? {
-            values.insert(name, (value, Source::Environment));
-        }
-        for (name, value) in &sources.flags {
-            values.insert((*name).to_owned(), (value.clone(), Source::Flag));
-        }
+        values.extend(sources::file(sources)?);
+        values.extend(sources::environment(sources)?);
+        values.extend(
+            sources
+                .flags
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), given(value, Source::Flag))),
+        );
         Self::typed(values)
     }
 
-    fn typed(values: BTreeMap<String, (String, Source)>) -> Result<Self, ConfigError> {
+    fn typed(mut values: BTreeMap<String, Given>) -> Result<Self, ConfigError> {
         let reader = Reader { values: &values };
-        let data_dir = PathBuf::from(reader.text("data_dir"));
+        let data_dir = PathBuf::from(reader.needed("data_dir")?);
         let database = match reader.text("database.url") {
             "" => DatabaseUrl::Sqlite(data_dir.join("tenantpilot.db")),
             text => DatabaseUrl::parse(text).map_err(|_| reader.bad("database.url"))?,
         };
         let listen: SocketAddr = reader.text("listen").parse().map_err(|_| reader.bad("listen"))?;
-        let public_url = match reader.text("public_url") {
-            "" => format!("http://{listen}"),
-            text => text.to_owned(),
-        };
-        let public_url: Url = public_url.parse().map_err(|_| reader.bad("public_url"))?;
-        if !is_safe(&public_url) {
-            return Err(ConfigError(format!(
-                "public_url (or listen) means {}://{}: people would sign in over plain http. \
-                 Allowed: https://HOST, or http:// on a loopback address. \
-                 Behind a proxy that ends TLS, set public_url to its https address",
-                public_url.scheme(),
-                public_url.host_str().unwrap_or_default()
-            )));
-        }
+        let public_url = reader.public_url(listen)?;
         let keys_file = match reader.text("keys.file") {
             "" => data_dir.join("keys.json"),
             text => PathBuf::from(text),
         };
-        let worker = reader.worker()?;
-        Ok(Self {
-            database,
+        let mut config = Self {
             connections: reader.number("database.connections", 2, 200)?,
-            listen,
-            public_url,
-            keys_file,
             clouds: reader.clouds()?,
-            worker,
+            worker: reader.worker()?,
             max_in_flight: reader.number("graph.max_in_flight", 1, 256)? as usize,
             log_level: reader.one_of("log.level", &["error", "warn", "info", "debug", "trace"])?,
             log_format: reader.one_of("log.format", &["text", "json", "auto"])?,
+            database,
             data_dir,
-            values,
-        })
+            listen,
+            public_url,
+            keys_file,
+            shown: Vec::new(),
+        };
+        // What a default that depends on another key came to.
+        let effective = [
+            ("public_url", config.public_url.to_string()),
+            ("keys.file", config.keys_file.display().to_string()),
+            (
+                "database.url",
+                match &config.database {
+                    DatabaseUrl::Sqlite(path) => format!("sqlite:{}", path.display()),
+                    DatabaseUrl::Postgres(_) => masked(&values),
+                },
+            ),
+        ];
+        for (name, value) in effective {
+            if let Some(given) = values.get_mut(name) {
+                given.value = value;
+            }
+        }
+        config.shown = values
+            .into_iter()
+            .map(|(name, given)| (name, given.value, given.source.to_string()))
+            .map(|(name, value, source)| {
+                let bare = keys::kind(&name) == Some(keys::Kind::Number);
+                let value = if bare { value } else { toml::Value::String(value).to_string() };
+                (name, value, source)
+            })
+            .collect();
+        Ok(config)
     }
 
-    /// Every key with its value and where that came from; passwords are masked.
-    pub(crate) fn shown(&self) -> Vec<(String, String, &'static str)> {
-        self.values
-            .iter()
-            .map(|(name, (value, source))| (name.clone(), masked(name, value), source.as_str()))
-            .collect()
+    /// Every key with its value as TOML and where that came from; passwords are masked.
+    pub(crate) fn shown(&self) -> &[(String, String, String)] {
+        &self.shown
     }
 }
 
-/// Hides what stands between the user and the host of a URL.
-fn masked(name: &str, value: &str) -> String {
-    if name == "database.url"
-        && let Ok(mut url) = value.parse::<Url>()
-        && url.password().is_some()
-        && url.set_password(Some("***")).is_ok()
-    {
-        return url.to_string();
+/// The database URL without what may be a secret: the password, also where it stands in the query.
+fn masked(values: &BTreeMap<String, Given>) -> String {
+    const HIDDEN: &str = "***";
+    let text = values.get("database.url").map_or("", |given| given.value.as_str());
+    let Ok(mut url) = text.parse::<Url>() else { return HIDDEN.to_owned() };
+    if url.password().is_some() && url.set_password(Some(HIDDEN)).is_err() {
+        return HIDDEN.to_owned();
     }
-    value.to_owned()
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if !pairs.is_empty() {
+        let is_open = |name: &str| {
+            ["host", "port", "dbname", "user", "sslmode", "application_name"].contains(&name)
+        };
+        let hide = |(name, value): (String, String)| {
+            let value = if is_open(&name) { value } else { HIDDEN.to_owned() };
+            (name, value)
+        };
+        url.query_pairs_mut().clear().extend_pairs(pairs.into_iter().map(hide));
+    }
+    url.to_string()
 }
 
 /// https anywhere; plain http on the same machine only (ruling 27).
@@ -218,21 +211,34 @@ fn is_safe(url: &Url) -> bool {
     url.scheme() == "https" || url.scheme() == "http" && loopback
 }
 
+/// Only a scheme, a host and a port.
+fn is_origin(url: &Url) -> bool {
+    url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.path() == "/"
+}
+
 struct Reader<'v> {
-    values: &'v BTreeMap<String, (String, Source)>,
+    values: &'v BTreeMap<String, Given>,
 }
 
 impl Reader<'_> {
     fn text(&self, name: &str) -> &str {
-        self.values.get(name).map_or("", |(value, _)| value.as_str())
+        self.values.get(name).map_or("", |given| given.value.as_str())
     }
 
-    /// The refusal of a value: names the key, where it came from, and what is allowed. Not the value
-    /// itself, which may hold a password.
     fn bad(&self, name: &str) -> ConfigError {
-        let source = self.values.get(name).map_or("default", |(_, source)| source.as_str());
-        let allowed = KEYS.iter().find(|key| key.name == name).map_or("", |key| key.allowed);
-        ConfigError(format!("bad value for {name} (from the {source}); allowed: {allowed}"))
+        let source = self.values.get(name).map_or(&Source::Default, |given| &given.source);
+        sources::bad(name, source)
+    }
+
+    fn needed(&self, name: &str) -> Result<&str, ConfigError> {
+        match self.text(name) {
+            "" => Err(self.bad(name)),
+            text => Ok(text),
+        }
     }
 
     fn number(&self, name: &str, least: u32, most: u32) -> Result<u32, ConfigError> {
@@ -243,6 +249,27 @@ impl Reader<'_> {
     fn one_of(&self, name: &str, allowed: &[&str]) -> Result<String, ConfigError> {
         let text = self.text(name);
         if allowed.contains(&text) { Ok(text.to_owned()) } else { Err(self.bad(name)) }
+    }
+
+    fn public_url(&self, listen: SocketAddr) -> Result<Url, ConfigError> {
+        let text = match self.text("public_url") {
+            "" => format!("http://{listen}"),
+            text => text.to_owned(),
+        };
+        let url: Url = text.parse().map_err(|_| self.bad("public_url"))?;
+        if !matches!(url.scheme(), "https" | "http") || !is_origin(&url) {
+            return Err(self.bad("public_url"));
+        }
+        if is_safe(&url) {
+            return Ok(url);
+        }
+        Err(ConfigError(format!(
+            "public_url (or listen) means {}://{}: people would sign in over plain http. \
+             Allowed: https://HOST, or http:// on a loopback address. \
+             Behind a proxy that ends TLS, set public_url to its https address",
+            url.scheme(),
+            url.host_str().unwrap_or_default()
+        )))
     }
 
     fn worker(&self) -> Result<tp_engine::worker::WorkerOptions, ConfigError> {
@@ -260,140 +287,37 @@ impl Reader<'_> {
 
     fn clouds(&self) -> Result<BTreeMap<String, CloudConfig>, ConfigError> {
         let mut clouds: BTreeMap<String, CloudConfig> = BTreeMap::new();
-        for (name, (value, _)) in self.values.iter().filter(|(name, _)| name.starts_with("clouds."))
-        {
-            let Some((cloud, field)) = name["clouds.".len()..].rsplit_once('.') else { continue };
+        for (name, given) in self.values {
+            let Some((cloud, field)) = keys::cloud_key(name) else { continue };
+            let value = self.needed(name)?;
             let entry = clouds.entry(cloud.to_owned()).or_default();
             match field {
-                "graph_url" => entry.graph_url.clone_from(value),
-                "login_url" => entry.login_url.clone_from(value),
-                _ => entry.ca_file = Some(PathBuf::from(value)),
+                "graph_url" => value.clone_into(&mut entry.graph_url),
+                "login_url" => value.clone_into(&mut entry.login_url),
+                _ => entry.ca_file = Some(PathBuf::from(&given.value)),
             }
         }
-        match clouds
-            .iter()
-            .find(|(_, cloud)| cloud.graph_url.is_empty() || cloud.login_url.is_empty())
-        {
-            None => Ok(clouds),
-            Some((name, _)) => Err(ConfigError(format!(
-                "cloud {name} needs clouds.{name}.graph_url and clouds.{name}.login_url"
-            ))),
+        for (name, cloud) in &clouds {
+            if cloud.graph_url.is_empty() || cloud.login_url.is_empty() {
+                return Err(ConfigError(format!(
+                    "cloud {name} needs clouds.{name}.graph_url and clouds.{name}.login_url"
+                )));
+            }
+            self.check_cloud(name, cloud)?;
         }
+        Ok(clouds)
     }
-}
 
-fn is_cloud_key(name: &str) -> bool {
-    let Some((cloud, field)) = name.strip_prefix("clouds.").and_then(|rest| rest.split_once('.'))
-    else {
-        return false;
-    };
-    let plain =
-        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
-    !cloud.is_empty() && cloud.chars().all(plain) && CLOUD_FIELDS.contains(&field)
-}
-
-fn known(name: &str, source: Source) -> Result<(), ConfigError> {
-    if KEYS.iter().any(|key| key.name == name) || is_cloud_key(name) {
-        return Ok(());
+    /// The rules for clouds are tp-graph's; here they get the key and its source.
+    fn check_cloud(&self, name: &str, cloud: &CloudConfig) -> Result<(), ConfigError> {
+        Cloud::new(name, &cloud.graph_url, &cloud.login_url)
+            .and_then(|cloud| Clouds::with([cloud]))
+            .map(|_| ())
+            .map_err(|error| match error {
+                CloudError::BadUrl { which, .. } => self.bad(&format!("clouds.{name}.{which}")),
+                CloudError::BuiltIn(_) => ConfigError(format!("clouds.{name}: {error}")),
+            })
     }
-    let names: Vec<&str> = KEYS.iter().map(|key| key.name).collect();
-    Err(unknown(name, source, &names))
-}
-
-fn unknown(name: &str, source: Source, names: &[&str]) -> ConfigError {
-    let nearest = names
-        .iter()
-        .min_by_key(|known| distance(name, known))
-        .filter(|known| distance(name, known) <= 4);
-    let hint = nearest.map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-    ConfigError(format!(
-        "unknown key {name} in the {}.{hint} Allowed: {}, clouds.NAME.{{{}}}",
-        source.as_str(),
-        names.join(", "),
-        CLOUD_FIELDS.join(",")
-    ))
-}
-
-/// How many letters must change to make one word the other.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, right) in b.bytes().enumerate() {
-            let change = corner + usize::from(left != right);
-            corner = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn file_values(sources: &Sources) -> Result<Vec<(String, String)>, ConfigError> {
-    let path = sources.file.clone().unwrap_or_else(|| PathBuf::from("tenantpilot.toml"));
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && sources.file.is_none() => {
-            return Ok(Vec::new());
-        }
-        Err(error) => {
-            return Err(ConfigError(format!(
-                "cannot read the configuration file {}: {error}",
-                path.display()
-            )));
-        }
-    };
-    parse_file(&text).map_err(|fault| ConfigError(format!("{}: {fault}", path.display())))
-}
-
-fn parse_file(text: &str) -> Result<Vec<(String, String)>, String> {
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| format!("not TOML: {}", error.message()))?;
-    let mut values = Vec::new();
-    flatten("", &table, &mut values)?;
-    Ok(values)
-}
-
-fn flatten(
-    prefix: &str,
-    table: &toml::Table,
-    values: &mut Vec<(String, String)>,
-) -> Result<(), String> {
-    for (name, value) in table {
-        let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
-        match value {
-            toml::Value::Table(inner) => flatten(&name, inner, values)?,
-            toml::Value::String(text) => values.push((name, text.clone())),
-            toml::Value::Integer(number) => values.push((name, number.to_string())),
-            toml::Value::Boolean(flag) => values.push((name, flag.to_string())),
-            _ => return Err(format!("{name} must be a text or a whole number")),
-        }
-    }
-    Ok(())
-}
-
-fn environment_values(
-    environment: &[(String, String)],
-) -> Result<Vec<(String, String)>, ConfigError> {
-    let mut values = Vec::new();
-    for (variable, value) in environment {
-        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
-        if OTHER_VARIABLES.contains(&rest) {
-            continue;
-        }
-        let plain = KEYS.iter().find(|key| key.env == rest).map(|key| key.name.to_owned());
-        let cloud =
-            || Some(rest.to_lowercase().replace("__", ".")).filter(|name| is_cloud_key(name));
-        if let Some(name) = plain.or_else(cloud) {
-            values.push((name, value.clone()));
-        } else {
-            let names: Vec<String> =
-                KEYS.iter().map(|key| format!("{PREFIX}{}", key.env)).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            return Err(unknown(variable, Source::Environment, &names));
-        }
-    }
-    Ok(values)
 }
 
 #[cfg(test)]

@@ -5,10 +5,11 @@
 pub(crate) struct Environment(pub(crate) Vec<(String, String)>);
 
 impl Environment {
-    /// The variables that are texts. Others cannot be ours.
+    /// The variables whose names are texts; others cannot be ours. What is not UTF-8 in a value becomes
+    /// U+FFFD, which the configuration refuses.
     pub(crate) fn of_process() -> Self {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
         };
         Self(std::env::vars_os().filter_map(text).collect())
     }

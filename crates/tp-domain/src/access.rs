@@ -165,10 +165,24 @@ needs! {
     StartInventorySync => InventorySync;
     /// Change a tenant and its connection.
     ManageTenant => TenantManage;
+    /// Cancel runs.
+    CancelOperations => OperationsCancel;
+    /// See schedules and other settings.
+    ViewSettings => SettingsView;
+    /// Change settings: gates, retention, stuck runs.
+    ManageSettings => SettingsManage;
+    /// Start the clean-up of finished runs.
+    StartRunsPrune => SettingsManage;
+    /// Change schedules, and run one now.
+    ManageSchedules => SchedulesManage;
 }
 
 impl MayStart for StartInventorySync {
-    type Request = crate::operation::SyncInventory;
+    type Request = crate::inventory_sync::SyncInventory;
+}
+
+impl MayStart for StartRunsPrune {
+    type Request = crate::runs_prune::PruneRuns;
 }
 
 #[cfg(test)]

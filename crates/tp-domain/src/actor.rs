@@ -40,6 +40,8 @@ pub enum Initiator {
     },
     /// A person at the machine's own shell.
     Console,
+    /// A schedule, by its name.
+    Schedule(String),
     /// The product itself.
     System,
 }
@@ -50,7 +52,7 @@ impl Initiator {
         match self {
             Self::User { id, .. } => Some(*id),
             Self::Token { owner, .. } => Some(*owner),
-            Self::Console | Self::System => None,
+            Self::Console | Self::Schedule(_) | Self::System => None,
         }
     }
 
@@ -59,6 +61,7 @@ impl Initiator {
         match self {
             Self::User { name, .. } | Self::Token { name, .. } => name,
             Self::Console => "console",
+            Self::Schedule(name) => name,
             Self::System => "system",
         }
     }
@@ -69,6 +72,7 @@ impl Initiator {
             Self::User { .. } => "user",
             Self::Token { .. } => "token",
             Self::Console => "console",
+            Self::Schedule(_) => "schedule",
             Self::System => "system",
         }
     }
@@ -78,6 +82,7 @@ impl Initiator {
         match self {
             Self::User { .. } | Self::Console => Trigger::Manual,
             Self::Token { .. } => Trigger::Api,
+            Self::Schedule(_) => Trigger::Schedule,
             Self::System => Trigger::System,
         }
     }

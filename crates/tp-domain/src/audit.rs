@@ -35,6 +35,24 @@ words! {
         RunDispatchFailed => "run.dispatch_failed",
         /// Somebody asked to cancel a run.
         RunCancelRequested => "run.cancel_requested",
+        /// A run was refused before it began.
+        RunBlocked => "run.blocked",
+        /// A stuck run was taken from its worker by hand.
+        RunReleased => "run.released",
+        /// Finished runs were deleted after the workspace's retention.
+        RunsPruned => "runs.pruned",
+        /// A gate was closed.
+        GateClosed => "gate.closed",
+        /// A gate was opened.
+        GateOpened => "gate.opened",
+        /// A schedule was made.
+        ScheduleCreated => "schedule.created",
+        /// A schedule was changed, paused or resumed.
+        ScheduleChanged => "schedule.changed",
+        /// A schedule was deleted.
+        ScheduleDeleted => "schedule.deleted",
+        /// A setting of the workspace was changed.
+        SettingsChanged => "settings.changed",
     }
 }
 

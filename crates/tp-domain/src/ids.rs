@@ -87,6 +87,8 @@ id! {
     SessionId;
     /// One API token.
     TokenId;
+    /// One schedule.
+    ScheduleId;
     /// One process that takes work. Made at process start, never a host name.
     WorkerId;
 }

@@ -1,6 +1,6 @@
 //! What things are and what may follow what: pure types and rules of TenantPilot.
 //!
-//! No async, no I/O, no clock, no SQL, no HTTP. Everything here can be tested with plain values.
+//! No I/O, no clock, no SQL, no HTTP. Everything here can be tested with plain values.
 //! Reading order: [`ids`] and [`time`], then who acts ([`actor`], [`access`]), then what is watched
 //! ([`tenant`], [`policy`]), then the heart: [`operation`], [`run`], [`counts`], [`reason`].
 
@@ -9,15 +9,21 @@ mod words;
 pub mod access;
 pub mod actor;
 pub mod audit;
+pub mod budget;
 pub mod completeness;
 pub mod counts;
+pub mod gate;
 pub mod hex;
 pub mod ids;
+pub mod inventory_sync;
+pub mod item;
 pub mod message;
 pub mod notification;
 pub mod operation;
 pub mod policy;
 pub mod reason;
 pub mod run;
+pub mod runs_prune;
+pub mod schedule;
 pub mod tenant;
 pub mod time;

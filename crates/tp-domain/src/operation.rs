@@ -1,12 +1,11 @@
 //! What can be asked for: the registry of run kinds and the requests that start them (PRODUCT R-17).
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::Capability;
 use crate::hex::hex;
-use crate::policy::PolicyType;
 use crate::words::words;
 
 words! {
@@ -14,7 +13,79 @@ words! {
     pub enum OperationKind {
         /// Reads what policies a tenant has.
         InventorySync => "inventory.sync",
+        /// Starts a schedule's work in many tenants and ends when all of it has ended.
+        ScheduleExecute => "schedule.execute",
+        /// Deletes finished runs that are older than the workspace keeps them.
+        RunsPrune => "runs.prune",
     }
+}
+
+/// How urgent a kind is: a claim takes everything of one lane before it looks at the next.
+///
+/// The number is stored with each job, smaller is sooner; gaps leave room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// A person waits for the answer: previews, connection checks.
+    Interactive,
+    /// Restores.
+    Restore,
+    /// Syncs and backups.
+    Sync,
+    /// Drift scans and reports.
+    Drift,
+    /// Housekeeping.
+    Housekeeping,
+}
+
+impl Lane {
+    /// Every lane, the most urgent first.
+    pub const ALL: [Self; 5] =
+        [Self::Interactive, Self::Restore, Self::Sync, Self::Drift, Self::Housekeeping];
+
+    /// The stored number.
+    pub const fn priority(self) -> i64 {
+        match self {
+            Self::Interactive => 10,
+            Self::Restore => 20,
+            Self::Sync => 30,
+            Self::Drift => 40,
+            Self::Housekeeping => 50,
+        }
+    }
+}
+
+/// What makes two starts the same (PRODUCT R-3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdentityRule {
+    /// Equal effective inputs.
+    Selection,
+    /// The same slot of the same schedule.
+    Slot,
+}
+
+/// Where runs of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// In one tenant.
+    Tenant,
+    /// In the workspace itself.
+    Workspace,
+}
+
+/// How often and after which waits a kind is tried again (ruling 19).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// How many tries a run gets.
+    pub max_attempts: u32,
+    /// The first wait in seconds; it triples with each try, with full jitter.
+    pub first_seconds: u64,
+    /// No wait is longer, in seconds.
+    pub longest_seconds: u64,
+}
+
+impl RetryPolicy {
+    /// The policy of a kind that has no reason for another.
+    pub const USUAL: Self = Self { max_attempts: 3, first_seconds: 10, longest_seconds: 600 };
 }
 
 /// What the registry says of a kind.
@@ -28,16 +99,26 @@ pub struct KindFacts {
     pub description: &'static str,
     /// The capability that a person needs to start it.
     pub capability: Capability,
+    /// Where its runs live.
+    pub level: Level,
+    /// How urgent it is.
+    pub lane: Lane,
+    /// What makes two starts the same.
+    pub identity: IdentityRule,
     /// What the counts count, in the plural.
     pub unit: &'static str,
     /// The keys that `context` may hold.
     pub context_keys: &'static [&'static str],
-    /// How many tries a run gets.
-    pub max_attempts: u32,
+    /// How it is tried again.
+    pub retry: RetryPolicy,
     /// Above this a run is "likely stuck", in seconds.
     pub expected_seconds: u64,
     /// Whether a later success of the same identity voids an old failure in "needs attention".
     pub superseded_by_success: bool,
+    /// Whether a schedule may start it.
+    pub schedulable: bool,
+    /// Whether only what failed can be tried again.
+    pub retry_failed: bool,
     /// The spec that says what it must do, below the repository's root.
     pub spec: &'static str,
 }
@@ -51,12 +132,51 @@ impl OperationKind {
                 label_de: "Inventarabgleich",
                 description: "Reads which policies the tenant has, without their settings.",
                 capability: Capability::InventorySync,
+                level: Level::Tenant,
+                lane: Lane::Sync,
+                identity: IdentityRule::Selection,
                 unit: "objects",
                 context_keys: &["rows_written", "types_listed"],
-                max_attempts: 3,
+                retry: RetryPolicy::USUAL,
                 expected_seconds: 600,
                 superseded_by_success: true,
+                schedulable: true,
+                retry_failed: true,
                 spec: "specs/001-first-five-minutes/spec.md",
+            },
+            Self::ScheduleExecute => KindFacts {
+                label_en: "Scheduled operations",
+                label_de: "Geplante Vorgänge",
+                description: "Starts a schedule's operation in each of its tenants.",
+                capability: Capability::SchedulesManage,
+                level: Level::Workspace,
+                lane: Lane::Sync,
+                identity: IdentityRule::Slot,
+                unit: "runs",
+                context_keys: &["waves"],
+                retry: RetryPolicy::USUAL,
+                expected_seconds: 7_200,
+                superseded_by_success: false,
+                schedulable: false,
+                retry_failed: false,
+                spec: "specs/002-run-engine/spec.md",
+            },
+            Self::RunsPrune => KindFacts {
+                label_en: "Clean up finished runs",
+                label_de: "Beendete Vorgänge aufräumen",
+                description: "Deletes finished runs that are older than the workspace keeps them.",
+                capability: Capability::SettingsManage,
+                level: Level::Workspace,
+                lane: Lane::Housekeeping,
+                identity: IdentityRule::Selection,
+                unit: "runs",
+                context_keys: &["kept_days"],
+                retry: RetryPolicy::USUAL,
+                expected_seconds: 3_600,
+                superseded_by_success: true,
+                schedulable: true,
+                retry_failed: false,
+                spec: "specs/002-run-engine/spec.md",
             },
         }
     }
@@ -108,115 +228,37 @@ pub trait OperationRequest: Send + Sync + 'static {
     /// The kind that this request starts.
     const KIND: OperationKind;
 
+    /// Where its runs live: [`OfTenant`] or [`OfWorkspace`].
+    type Level;
+
     /// The effective inputs as JSON, with sets sorted. Stored, shown and hashed.
     fn inputs(&self) -> Value;
 }
 
-/// Ask for an inventory sync.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyncInventory {
-    types: Option<Vec<PolicyType>>,
-    include_foundations: bool,
-}
+/// The mark of requests whose runs live in one tenant.
+#[derive(Debug)]
+pub enum OfTenant {}
 
-impl SyncInventory {
-    /// Every type that has a contract.
-    pub const fn everything() -> Self {
-        Self { types: None, include_foundations: true }
+/// The mark of requests whose runs live in the workspace itself.
+#[derive(Debug)]
+pub enum OfWorkspace {}
+
+/// Adds an error for each key of `inputs` that is not allowed; none when it is no object.
+pub(crate) fn only_keys<'a>(
+    inputs: &'a Value,
+    allowed: &[&str],
+    detail: &'static str,
+    errors: &mut Vec<InputError>,
+) -> Option<&'a Map<String, Value>> {
+    let Value::Object(map) = inputs else {
+        errors.push(InputError::new("", "must be an object"));
+        return None;
+    };
+    for key in map.keys().filter(|key| !allowed.contains(&key.as_str())) {
+        let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
+        errors.push(InputError::at(pointer, detail));
     }
-
-    /// Only these types. Sorted and without repeats, so that equal selections are equal requests.
-    pub fn of_types(mut types: Vec<PolicyType>, include_foundations: bool) -> Self {
-        types.sort();
-        types.dedup();
-        Self { types: Some(types), include_foundations }
-    }
-
-    /// Every type, or every type but the foundations that policies refer to.
-    pub const fn all_types(include_foundations: bool) -> Self {
-        Self { types: None, include_foundations }
-    }
-
-    /// The chosen types; none means all.
-    pub fn types(&self) -> Option<&[PolicyType]> {
-        self.types.as_deref()
-    }
-
-    /// Whether foundations (filters, scope tags, groups …) are read as well.
-    pub const fn include_foundations(&self) -> bool {
-        self.include_foundations
-    }
-
-    /// Reads inputs as the API takes them and as the store keeps them.
-    pub fn parse(inputs: &Value) -> Result<Self, Vec<InputError>> {
-        let Value::Object(map) = inputs else {
-            return Err(vec![InputError::new("", "must be an object")]);
-        };
-        let mut errors = Vec::new();
-        for key in
-            map.keys().filter(|key| !["types", "include_foundations"].contains(&key.as_str()))
-        {
-            let pointer = format!("/{}", key.replace('~', "~0").replace('/', "~1"));
-            errors.push(InputError::at(
-                pointer,
-                "unknown input; allowed: types, include_foundations",
-            ));
-        }
-        let types = Self::parse_types(map.get("types"), &mut errors);
-        let include_foundations = match map.get("include_foundations") {
-            None => true,
-            Some(Value::Bool(flag)) => *flag,
-            Some(_) => {
-                errors.push(InputError::new("/include_foundations", "must be true or false"));
-                true
-            }
-        };
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        Ok(match types {
-            None => Self::all_types(include_foundations),
-            Some(types) => Self::of_types(types, include_foundations),
-        })
-    }
-
-    fn parse_types(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option<Vec<PolicyType>> {
-        let items = match value {
-            None | Some(Value::Null) => return None,
-            Some(Value::Array(items)) if !items.is_empty() => items,
-            Some(_) => {
-                errors.push(InputError::new(
-                    "/types",
-                    "must be a list with at least one policy type; leave it out for all",
-                ));
-                return None;
-            }
-        };
-        let mut types = Vec::with_capacity(items.len());
-        for (index, item) in items.iter().enumerate() {
-            match item.as_str().map(PolicyType::new) {
-                Some(Ok(policy_type)) => types.push(policy_type),
-                Some(Err(_)) | None => errors.push(InputError::at(
-                    format!("/types/{index}"),
-                    "must be the key of a policy type; GET /api/v1/policy-types lists them",
-                )),
-            }
-        }
-        Some(types)
-    }
-}
-
-impl OperationRequest for SyncInventory {
-    const KIND: OperationKind = OperationKind::InventorySync;
-
-    fn inputs(&self) -> Value {
-        let mut map = Map::new();
-        if let Some(types) = &self.types {
-            map.insert("types".into(), types.iter().map(PolicyType::as_str).collect());
-        }
-        map.insert("include_foundations".into(), json!(self.include_foundations));
-        canonical(&Value::Object(map))
-    }
+    Some(map)
 }
 
 /// What is wrong with one input, and where (a JSON pointer into `inputs`).
@@ -229,7 +271,7 @@ pub struct InputError {
 }
 
 impl InputError {
-    fn new(pointer: &'static str, detail: &'static str) -> Self {
+    pub(crate) fn new(pointer: &'static str, detail: &'static str) -> Self {
         Self { pointer: pointer.to_owned(), detail }
     }
 
@@ -243,44 +285,39 @@ impl InputError {
 mod tests {
     use super::*;
 
-    fn identity(inputs: &Value) -> IdentityHash {
-        let request = SyncInventory::parse(inputs).unwrap();
-        IdentityHash::of(SyncInventory::KIND, Uuid::nil(), &request.inputs())
-    }
-
-    #[test]
-    fn equal_selections_have_equal_identities() {
-        let left = identity(&json!({"types": ["roleScopeTag", "deviceConfiguration"]}));
-        let right = identity(&json!({
-            "include_foundations": true,
-            "types": ["deviceConfiguration", "roleScopeTag", "deviceConfiguration"],
-        }));
-        assert_eq!(left, right);
-        assert_ne!(left, identity(&json!({})));
-        assert_ne!(identity(&json!({})), identity(&json!({"include_foundations": false})));
-    }
-
-    #[test]
-    fn bad_inputs_name_their_place() {
-        let errors =
-            SyncInventory::parse(&json!({"types": ["ok", "not ok", 3], "a/b": 1})).unwrap_err();
-        let pointers: Vec<&str> = errors.iter().map(|error| error.pointer.as_str()).collect();
-        assert_eq!(pointers, ["/a~1b", "/types/1", "/types/2"]);
-        assert_eq!(SyncInventory::parse(&json!({"types": []})).unwrap_err()[0].pointer, "/types");
-        assert_eq!(SyncInventory::parse(&json!(7)).unwrap_err()[0].pointer, "");
-    }
-
-    #[test]
-    fn stored_inputs_read_back_to_the_same_request() {
-        let types = vec![PolicyType::new("roleScopeTag").unwrap()];
-        for request in [SyncInventory::everything(), SyncInventory::of_types(types, false)] {
-            assert_eq!(SyncInventory::parse(&request.inputs()), Ok(request));
-        }
-    }
-
     #[test]
     fn an_unknown_kind_has_a_label() {
         assert_eq!(OperationKind::label_of("inventory.sync"), "Inventory sync");
         assert_eq!(OperationKind::label_of("gone.kind"), "Unknown operation");
+    }
+
+    #[test]
+    fn the_registry_is_as_declared() {
+        let mut table = String::new();
+        for kind in OperationKind::ALL {
+            let facts = kind.facts();
+            table.push_str(&format!(
+                "{kind} | {} | {} | {} | {:?} | {:?} | {:?} | {} | {} tries, {} to {} s | {} s | {}\n",
+                facts.label_en,
+                facts.label_de,
+                facts.capability,
+                facts.level,
+                facts.lane,
+                facts.identity,
+                facts.unit,
+                facts.retry.max_attempts,
+                facts.retry.first_seconds,
+                facts.retry.longest_seconds,
+                facts.expected_seconds,
+                facts.context_keys.join(","),
+            ));
+        }
+        assert_eq!(table, include_str!("../tests/golden/kinds.txt"), "kinds:\n{table}");
+    }
+
+    #[test]
+    fn lanes_are_ordered_by_urgency() {
+        let numbers: Vec<i64> = Lane::ALL.iter().map(|lane| lane.priority()).collect();
+        assert!(numbers.is_sorted());
     }
 }

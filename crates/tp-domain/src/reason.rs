@@ -69,6 +69,16 @@ words! {
         ScopeBusy => "scope_busy",
         /// A fault of ours.
         InternalError => "internal_error",
+        /// Whoever started it may not do it any more.
+        AuthorityLost => "authority_lost",
+        /// The tenant is disabled.
+        TenantDisabled => "tenant_disabled",
+        /// The kind is stopped by a gate.
+        GateClosed => "gate_closed",
+        /// An equal run was active.
+        AlreadyActive => "already_active",
+        /// The run that it belongs to was canceled.
+        CanceledByParent => "canceled_by_parent",
     }
 }
 
@@ -295,6 +305,36 @@ impl ReasonCode {
                 "Wait for that run to end.",
                 Waiting,
                 Transient,
+            ),
+            Self::AuthorityLost => (
+                "Whoever started it may not do it any more, so it was not begun.",
+                "Let somebody with the right start it, or give the right back.",
+                Manager,
+                Permanent,
+            ),
+            Self::TenantDisabled => (
+                "The tenant is disabled, so it was not begun.",
+                "Enable the tenant, then run it again.",
+                Manager,
+                Permanent,
+            ),
+            Self::GateClosed => (
+                "This kind of operation is stopped at present, so it was not begun.",
+                "Look at the platform page: who closed the gate, why, and until when.",
+                Manager,
+                Permanent,
+            ),
+            Self::AlreadyActive => (
+                "An equal run was active already, so none was started.",
+                "Look at that run.",
+                Waiting,
+                Permanent,
+            ),
+            Self::CanceledByParent => (
+                "The run that it belongs to was canceled before this was begun.",
+                "Start it again if it is still wanted.",
+                Manager,
+                Permanent,
             ),
             Self::InternalError => (
                 "TenantPilot failed at this.",

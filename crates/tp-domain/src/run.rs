@@ -188,6 +188,8 @@ words! {
         ScopeBusy => "scope_busy",
         /// Microsoft waits for a second administrator.
         ExternalApproval => "external_approval",
+        /// The runs that belong to it have not ended.
+        Children => "children",
     }
 }
 
@@ -314,7 +316,48 @@ pub struct OperationRun {
     pub revision: i64,
 }
 
+words! {
+    /// How fresh an active run is. Derived when it is read, never stored (PRODUCT R-9).
+    pub enum Freshness {
+        /// Moves on.
+        Active => "active",
+        /// Stands still for a known reason and until a known time, or for a worker to take it.
+        Waiting => "waiting",
+        /// No sign of life for three heartbeats, or active for far longer than its kind takes.
+        LikelyStuck => "likely_stuck",
+        /// Has ended.
+        Ended => "ended",
+    }
+}
+
+/// A running run whose worker was silent for that long is likely stuck: three heartbeats.
+pub const SILENT_AFTER: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A wait is believed for that long after its end: the run must be taken up again by then.
+const WAIT_SLACK: std::time::Duration = std::time::Duration::from_mins(1);
+
 impl OperationRun {
+    /// How fresh it is at that moment.
+    pub fn freshness(&self, now: Timestamp) -> Freshness {
+        let kind = self.kind.parse::<crate::operation::OperationKind>();
+        let expected = kind.map_or(u64::MAX, |kind| kind.facts().expected_seconds);
+        let overdue = |since: Timestamp| now.since(since).as_secs() > expected;
+        match self.state {
+            RunState::Completed { .. } => Freshness::Ended,
+            RunState::Queued { created_at } if overdue(created_at) => Freshness::LikelyStuck,
+            RunState::Queued { .. } => Freshness::Waiting,
+            RunState::Running { started_at, heartbeat_at, .. } => match self.waiting {
+                Some(Waiting { reason: WaitingReason::Children, .. }) => Freshness::Waiting,
+                Some(waiting) if waiting.until.plus(WAIT_SLACK) > now => Freshness::Waiting,
+                Some(_) => Freshness::LikelyStuck,
+                None if now.since(heartbeat_at) > SILENT_AFTER || overdue(started_at) => {
+                    Freshness::LikelyStuck
+                }
+                None => Freshness::Active,
+            },
+        }
+    }
+
     /// Whether it is queued or running.
     pub const fn is_active(&self) -> bool {
         !matches!(self.state, RunState::Completed { .. })

@@ -10,7 +10,10 @@ use crate::error::StoreError;
 
 macro_rules! migrations {
     ($folder:literal) => {
-        &[(1, "first", include_str!(concat!("../migrations/", $folder, "/0001_first.sql")))]
+        &[
+            (1, "first", include_str!(concat!("../migrations/", $folder, "/0001_first.sql"))),
+            (2, "engine", include_str!(concat!("../migrations/", $folder, "/0002_engine.sql"))),
+        ]
     };
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, canonical, only_keys};
+use crate::operation::{
+    InputError, OfTenant, OperationKind, OperationRequest, canonical, only_keys,
+};
 use crate::policy::PolicyType;
 
 /// Ask for an inventory sync.

@@ -5,11 +5,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use tp_domain::counts::RunCounts;
 use tp_domain::operation::OperationKind;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Failure, WaitingReason};
-use tp_store::{ClaimedRun, StoreError};
+use tp_store::{ChildPlan, ClaimedRun, StoreError};
 
 /// One kind of work. Its state is in the database: a run may be taken over at any moment, by another
 /// process, and then begins from what was stored.
@@ -28,13 +27,13 @@ pub struct OpContext<'a> {
     pub run: &'a ClaimedRun,
     /// Says that the work must stop: the lease was lost or the process shuts down.
     pub stop: CancellationToken,
+    /// Says that somebody wants the run canceled: stop at the next item, with [`Stop::Canceled`].
+    pub cancel: CancellationToken,
 }
 
-/// What an operation has done.
+/// What an operation has done. How much is in the run's own counts ([`ClaimedRun::counts`]).
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// The counts, as they are stored.
-    pub counts: RunCounts,
     /// Failures by code.
     pub failures: Vec<Failure>,
     /// Whitelisted facts; keys that the registry does not list for the kind are left out.
@@ -58,8 +57,14 @@ pub enum Stop {
         /// For how long.
         wait: Duration,
     },
+    /// It goes on as an umbrella over these runs.
+    Children(Vec<ChildPlan>),
     /// [`OpContext::stop`] was heard.
     Interrupted,
+    /// It may not go on: found before a batch of writes ([`ClaimedRun::still_allowed`]), or by the claim.
+    Blocked(ReasonCode),
+    /// [`OpContext::cancel`] was heard. What was done stays done.
+    Canceled,
     /// The database did not do as asked; a lost lease is one of these.
     Store(StoreError),
 }

@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
+use tp_domain::operation::RetryPolicy;
 use tp_domain::reason::{ReasonCode, RetryClass};
-
-/// The first wait; it triples with each try (ruling 19).
-const FIRST_WAIT: Duration = Duration::from_secs(10);
-/// No wait is longer.
-const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
 /// What follows a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,14 +14,16 @@ pub enum Decision {
     Fail,
 }
 
-/// Decides for a try that failed for `reason`. `chance` is from 0 up to 1: full jitter, so that runs
+/// Decides for a try that failed for `reason`, by the kind's policy. `chance` is from 0 up to 1: full jitter, so that runs
 /// that failed together do not come back together.
-pub fn decide(reason: ReasonCode, attempt: u32, max_attempts: u32, chance: f64) -> Decision {
-    if reason.retry() == RetryClass::Permanent || attempt >= max_attempts {
+pub fn decide(reason: ReasonCode, attempt: u32, policy: RetryPolicy, chance: f64) -> Decision {
+    if reason.retry() == RetryClass::Permanent || attempt >= policy.max_attempts {
         return Decision::Fail;
     }
     let tripled = 3_u32.checked_pow(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-    let ceiling = FIRST_WAIT.saturating_mul(tripled).min(LONGEST_WAIT);
+    let first = Duration::from_secs(policy.first_seconds);
+    let longest = Duration::from_secs(policy.longest_seconds);
+    let ceiling = first.saturating_mul(tripled).min(longest);
     Decision::Retry(ceiling.mul_f64(chance.clamp(0.0, 1.0)))
 }
 
@@ -46,7 +44,8 @@ mod tests {
             (R::InternalError, 1, 3, Decision::Fail),
         ];
         for (reason, attempt, max, expected) in cases {
-            assert_eq!(decide(reason, attempt, max, 0.5), expected, "{reason} {attempt}/{max}");
+            let policy = RetryPolicy { max_attempts: max, ..RetryPolicy::USUAL };
+            assert_eq!(decide(reason, attempt, policy, 0.5), expected, "{reason} {attempt}/{max}");
         }
     }
 }

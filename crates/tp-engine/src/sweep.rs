@@ -1,17 +1,29 @@
-//! The sweeper: takes runs from workers that are gone. Every process sweeps; each run is swept once.
+//! What every process does beside its runs, as often as it likes: take runs from workers that are
+//! gone, roll up umbrella runs, fire schedules. The database makes each of these happen once.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tp_store::Upkeep;
 
-/// How often (ruling 14).
-const EVERY: Duration = Duration::from_secs(2);
+/// How often lost workers are looked for (ruling 14).
+const SWEEP: Duration = Duration::from_secs(2);
+/// How often umbrella runs are brought up to date.
+const ROLL_UP: Duration = Duration::from_millis(500);
+/// How often schedules are looked at.
+const SCHEDULE: Duration = Duration::from_secs(1);
 
-/// Sweeps until `end`.
-pub(crate) async fn sweep(upkeep: Upkeep, end: CancellationToken) {
+async fn pause(every: Duration, end: &CancellationToken) -> bool {
+    tokio::select! {
+        () = end.cancelled() => false,
+        () = tokio::time::sleep(every) => true,
+    }
+}
+
+/// Sweeps until `end`. `lease` is the longest that a worker of this installation takes.
+pub(crate) async fn sweep(upkeep: Upkeep, lease: Duration, end: CancellationToken) {
     loop {
-        match upkeep.sweep().await {
+        match upkeep.sweep(lease).await {
             Ok(swept) if swept.released + swept.ended > 0 => {
                 tracing::warn!(
                     released = swept.released,
@@ -22,9 +34,53 @@ pub(crate) async fn sweep(upkeep: Upkeep, end: CancellationToken) {
             Ok(_) => {}
             Err(error) => tracing::error!(error = %error, "the sweep failed; it is tried again"),
         }
-        tokio::select! {
-            () = end.cancelled() => return,
-            () = tokio::time::sleep(EVERY) => {}
+        if !pause(SWEEP, &end).await {
+            return;
+        }
+    }
+}
+
+/// Rolls up umbrella runs until `end`.
+pub(crate) async fn roll_up(upkeep: Upkeep, end: CancellationToken) {
+    loop {
+        match upkeep.roll_up().await {
+            Ok(done) if done.started + done.ended > 0 => {
+                tracing::info!(
+                    started = done.started,
+                    ended = done.ended,
+                    "umbrella runs moved on"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %error, "a roll-up failed; it is tried again"),
+        }
+        if !pause(ROLL_UP, &end).await {
+            return;
+        }
+    }
+}
+
+/// Fires schedules until `end`.
+pub(crate) async fn schedule(upkeep: Upkeep, end: CancellationToken) {
+    if let Err(error) = upkeep.schedules_ensure().await {
+        tracing::error!(error = %error, "the schedule of the clean-up could not be made");
+    }
+    loop {
+        match upkeep.schedules_fire().await {
+            Ok(done) if done != tp_store::Fired::default() => {
+                tracing::info!(
+                    fired = done.fired,
+                    skipped = done.skipped,
+                    missed = done.missed,
+                    refused = done.refused,
+                    "slots were dealt with",
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::error!(error = %error, "schedules could not be fired"),
+        }
+        if !pause(SCHEDULE, &end).await {
+            return;
         }
     }
 }

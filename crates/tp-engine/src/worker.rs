@@ -2,20 +2,19 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tp_domain::ids::WorkerId;
-use tp_domain::operation::OperationKind;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Failure, Outcome, WaitingReason};
-use tp_store::{ClaimedRun, Ended, Snooze, Store, StoreError};
+use tp_store::{ClaimRequest, ClaimedRun, Claims, Ended, Snooze, Store, StoreError};
 
-use crate::heartbeat::{self, Held};
+use crate::heartbeat::{self, Held, Holding, Rhythm};
 use crate::jitter::Jitter;
 use crate::operation::{OpContext, Report, Stop};
 use crate::registry::Registry;
@@ -37,6 +36,8 @@ pub struct WorkerOptions {
     pub poll: Duration,
     /// How long running work may take to stop when the process shuts down.
     pub grace: Duration,
+    /// Whether this process fires schedules.
+    pub schedules: bool,
 }
 
 impl Default for WorkerOptions {
@@ -48,6 +49,7 @@ impl Default for WorkerOptions {
             heartbeat: Duration::from_secs(10),
             poll: Duration::from_millis(500),
             grace: Duration::from_secs(20),
+            schedules: true,
         }
     }
 }
@@ -74,39 +76,59 @@ impl Worker {
         Self { id, store, registry, options, jitter }
     }
 
+    const fn rhythm(&self) -> Rhythm {
+        let WorkerOptions { heartbeat, lease, concurrency, .. } = self.options;
+        Rhythm { every: heartbeat, lease, concurrency }
+    }
+
     /// Works until `shutdown`, then stops claiming, lets running work stop, and gives back what it
     /// holds at once (TRUST F31).
     pub async fn run(self, shutdown: CancellationToken) {
         let held = Held::default();
         let end = CancellationToken::new();
-        let mut upkeep = JoinSet::new();
-        upkeep.spawn(heartbeat::beat(
-            self.store.upkeep(),
-            self.id,
-            self.options.concurrency,
-            self.options.heartbeat,
-            self.options.lease,
-            held.clone(),
-            end.clone(),
-        ));
-        upkeep.spawn(sweep::sweep(self.store.upkeep(), end.clone()));
+        let upkeep = self.upkeep(&held, &end);
         let mut tasks = JoinSet::new();
         self.claim_loop(&held, &mut tasks, &shutdown).await;
         let all_stopped = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(self.options.grace, all_stopped).await.is_err() {
             tracing::warn!("work did not stop in time and is cut off; its runs are given back");
             tasks.abort_all();
+            while tasks.join_next().await.is_some() {}
         }
         end.cancel();
-        while upkeep.join_next().await.is_some() {}
+        upkeep.join_all().await;
         if let Err(error) = self.store.upkeep().release(self.id).await {
             tracing::error!(error = %error, "runs could not be given back; their leases will end");
         }
     }
 
+    /// Fires schedules and rolls up umbrella runs until `shutdown`, without working on runs: for
+    /// processes that only schedule.
+    pub async fn run_schedules(self, shutdown: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep::roll_up(self.store.upkeep(), shutdown.clone()));
+        tasks.spawn(sweep::schedule(self.store.upkeep(), shutdown));
+        tasks.join_all().await;
+    }
+
+    fn upkeep(&self, held: &Held, end: &CancellationToken) -> JoinSet<()> {
+        let (upkeep, rhythm) = (self.store.upkeep(), self.rhythm());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(heartbeat::beat(upkeep.clone(), self.id, rhythm, held.clone(), end.clone()));
+        tasks.spawn(heartbeat::watch(held.clone(), end.clone()));
+        tasks.spawn(heartbeat::pulse(upkeep.clone(), self.id, held.clone(), end.clone()));
+        tasks.spawn(sweep::sweep(upkeep.clone(), self.options.lease, end.clone()));
+        tasks.spawn(sweep::roll_up(upkeep.clone(), end.clone()));
+        if self.options.schedules {
+            tasks.spawn(sweep::schedule(upkeep, end.clone()));
+        }
+        tasks
+    }
+
     async fn claim_loop(&self, held: &Held, tasks: &mut JoinSet<()>, shutdown: &CancellationToken) {
         let slots =
             Arc::new(Semaphore::new(usize::try_from(self.options.concurrency).unwrap_or(1)));
+        let mut discovered: Option<Instant> = None;
         loop {
             let slot = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -114,37 +136,68 @@ impl Worker {
             };
             let Ok(slot) = slot else { return };
             while tasks.try_join_next().is_some() {}
-            if let Some(run) = self.claim().await {
+            // Also while there is enough to do: work that no ring told of must not wait for a pause.
+            if discovered.is_none_or(|at| at.elapsed() >= self.options.poll) {
+                discovered = Some(Instant::now());
+                if let Err(error) = self.store.discover().await {
+                    tracing::error!(error = %error, "the queue could not be looked through");
+                }
+            }
+            let mut free: Vec<OwnedSemaphorePermit> = vec![slot];
+            while let Ok(more) = Arc::clone(&slots).try_acquire_owned() {
+                free.push(more);
+            }
+            let asked = Instant::now();
+            let Claims { runs, contended } =
+                self.claim(u32::try_from(free.len()).unwrap_or(u32::MAX)).await;
+            let found = !runs.is_empty();
+            for run in runs {
+                let slot = free.pop();
                 let (worker, held) = (self.clone(), held.clone());
-                let stop = shutdown.child_token();
+                let shutdown = shutdown.clone();
                 tasks.spawn(async move {
-                    worker.work(run, &held, stop).await;
+                    worker.work(run, &held, &shutdown, asked).await;
                     // A tenant's limit may have kept the next run back until now.
-                    worker.store.wake().ring();
                     drop(slot);
+                    worker.store.wake().nudge();
                 });
+            }
+            drop(free);
+            if found {
                 continue;
             }
-            drop(slot);
+            let pause = if contended {
+                Duration::from_millis(5).mul_f64(1.0 + self.jitter.unit())
+            } else {
+                self.options.poll
+            };
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = self.store.wake().heard() => {}
-                () = tokio::time::sleep(self.options.poll) => {}
+                () = self.store.wake().heard(), if !contended => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
-    async fn claim(&self) -> Option<ClaimedRun> {
-        let kinds = self.registry.kinds();
-        let WorkerOptions { lease, per_tenant, .. } = self.options;
-        // Two thirds: the next beat comes within a third and makes it whole, and a worker that dies
-        // right after its claim is missed sooner.
-        let first = lease * 2 / 3;
-        match self.store.claim_next(self.id, &kinds, first, per_tenant).await {
-            Ok(run) => run,
+    /// The first lease. Two thirds: the next beat comes within a third and makes it whole, and a worker
+    /// that dies right after its claim is missed sooner.
+    fn first_lease(&self) -> Duration {
+        self.options.lease * 2 / 3
+    }
+
+    async fn claim(&self, most: u32) -> Claims {
+        let request = ClaimRequest {
+            worker: self.id,
+            kinds: self.registry.kinds(),
+            lease: self.first_lease(),
+            per_tenant: self.options.per_tenant,
+            most,
+        };
+        match self.store.claim_many(request).await {
+            Ok(claims) => claims,
             Err(error) => {
                 tracing::error!(error = %error, "no run could be claimed; it is tried again");
-                None
+                Claims::default()
             }
         }
     }
@@ -153,25 +206,47 @@ impl Worker {
     /// Tests drive the engine by this, without tasks and without waiting.
     pub async fn work_queue(&self) -> usize {
         let mut done = 0;
-        while let Some(run) = self.claim().await {
-            self.work(run, &Held::default(), CancellationToken::new()).await;
+        loop {
+            if let Err(error) = self.store.discover().await {
+                tracing::error!(error = %error, "the queue could not be looked through");
+            }
+            let mut claims = self.claim(1).await;
+            let Some(run) = claims.runs.pop() else { return done };
+            self.work(run, &Held::default(), &CancellationToken::new(), Instant::now()).await;
             done += 1;
         }
-        done
     }
 
-    async fn work(&self, run: ClaimedRun, held: &Held, stop: CancellationToken) {
+    async fn work(
+        &self,
+        run: ClaimedRun,
+        held: &Held,
+        shutdown: &CancellationToken,
+        asked: Instant,
+    ) {
         let claimed = run.claimed();
+        let stop = shutdown.child_token();
         let kind = run.kind();
-        held.add(claimed.lease(), stop.clone());
+        let cancel = CancellationToken::new();
+        held.add(Holding {
+            claimed,
+            progress: run.progress().clone(),
+            stop: stop.clone(),
+            cancel: cancel.clone(),
+            until: self.rhythm().until(asked, self.first_lease()),
+        });
         tracing::info!(run.id = %claimed.run(), operation.kind = %kind, attempt = run.attempt(), "run begins");
-        let result = self.operate(&run, stop).await;
-        if let Err(error) = self.settle(run, result).await {
+        let result = match run.refused() {
+            _ if run.canceled() => Err(Stop::Canceled),
+            Some(reason) => Err(Stop::Blocked(reason)),
+            None => self.operate(&run, stop, cancel).await,
+        };
+        if let Err(error) = self.settle(run, result, shutdown.is_cancelled()).await {
             match error {
                 StoreError::LeaseLost => {
                     tracing::warn!(run.id = %claimed.run(), "the lease was lost; nothing was written");
                 }
-                // The lease ends by itself, and the sweeper gives the run to another worker.
+                // Nobody prolongs it any more: it ends, and the sweeper gives the run to another worker.
                 error => tracing::error!(
                     run.id = %claimed.run(),
                     error = %error,
@@ -182,12 +257,17 @@ impl Worker {
         held.remove(claimed.lease());
     }
 
-    async fn operate(&self, run: &ClaimedRun, stop: CancellationToken) -> Result<Report, Stop> {
+    async fn operate(
+        &self,
+        run: &ClaimedRun,
+        stop: CancellationToken,
+        cancel: CancellationToken,
+    ) -> Result<Report, Stop> {
         let failed = |reason| Stop::Failed { reason, failures: Vec::new() };
         let Some(operation) = self.registry.get(run.kind()) else {
             return Err(failed(ReasonCode::InternalError));
         };
-        let context = OpContext { run, stop: stop.clone() };
+        let context = OpContext { run, stop: stop.clone(), cancel };
         let work = AssertUnwindSafe(operation.run(context)).catch_unwind();
         tokio::select! {
             // An operation that does not hear the stop by itself is dropped at its next await.
@@ -205,20 +285,36 @@ impl Worker {
         &self,
         run: ClaimedRun,
         result: Result<Report, Stop>,
+        shuts_down: bool,
     ) -> Result<(), StoreError> {
         match result {
             Ok(report) => {
-                let ended = ended_by(run.kind(), report);
+                let ended = ended_by(&run, report);
                 tracing::info!(run.id = %run.id(), outcome = %ended.outcome, "run ends");
                 run.finish(ended).await
             }
             Err(Stop::Wait { waiting, wait }) => {
                 run.again(Snooze { waiting, wait, failed: None }).await
             }
-            // The lease is given back by the shutdown, or is somebody else's already.
+            Err(Stop::Children(children)) => run.children_begin(children).await,
+            // At once and with its try, not at the end of the lease.
+            Err(Stop::Interrupted) if shuts_down => run.hand_back().await,
+            // The lease was lost or not prolonged: the sweeper gives it on, and the try counts.
             Err(Stop::Interrupted) => Ok(()),
             Err(Stop::Store(error)) => Err(error),
             Err(Stop::Failed { reason, failures }) => self.failed(run, reason, failures).await,
+            Err(Stop::Canceled) => {
+                tracing::info!(run.id = %run.id(), "run ends canceled");
+                let ended = ended_as(&run, Outcome::Canceled, None, Vec::new());
+                run.finish(ended).await
+            }
+            Err(Stop::Blocked(reason)) => {
+                tracing::warn!(run.id = %run.id(), reason = %reason, "run is blocked");
+                let begun = run.counts().processed() > 0;
+                let outcome = if begun { run.counts().outcome(true) } else { Outcome::Blocked };
+                let ended = ended_as(&run, outcome, Some(reason), Vec::new());
+                run.finish(ended).await
+            }
         }
     }
 
@@ -229,41 +325,48 @@ impl Worker {
         failures: Vec<Failure>,
     ) -> Result<(), StoreError> {
         tracing::warn!(run.id = %run.id(), reason = %reason, attempt = run.attempt(), "a try failed");
-        match decide(reason, run.attempt(), run.max_attempts(), self.jitter.unit()) {
+        let mut policy = run.kind().facts().retry;
+        policy.max_attempts = run.max_attempts();
+        match decide(reason, run.attempt(), policy, self.jitter.unit()) {
             Decision::Retry(wait) => {
                 let waiting = WaitingReason::Retry;
                 run.again(Snooze { waiting, wait, failed: Some(reason) }).await
             }
             Decision::Fail => {
-                let ended = Ended {
-                    outcome: run.counts().outcome(true),
-                    reason: Some(reason),
-                    message: Some(reason.message(&[])),
-                    failures,
-                    context: Value::Object(Map::new()),
-                };
+                let ended = ended_as(&run, run.counts().outcome(true), Some(reason), failures);
                 run.finish(ended).await
             }
         }
     }
 }
 
-/// The end that a report proves: the outcome from its counts, the reason from its largest failure.
-fn ended_by(kind: OperationKind, report: Report) -> Ended {
-    let outcome = report.counts.outcome(!report.failures.is_empty());
+fn ended_as(
+    run: &ClaimedRun,
+    outcome: Outcome,
+    reason: Option<ReasonCode>,
+    failures: Vec<Failure>,
+) -> Ended {
+    Ended {
+        outcome,
+        reason,
+        message: reason.map(|reason| reason.message(&[])),
+        failures,
+        context: Value::Object(Map::new()),
+        counts: run.counts(),
+    }
+}
+
+/// The end that a report proves: the outcome from the counts, the reason from its largest failure.
+fn ended_by(run: &ClaimedRun, report: Report) -> Ended {
+    let outcome = run.counts().outcome(!report.failures.is_empty());
     let reason = report.failures.iter().max_by_key(|failure| failure.count).map(|f| f.code);
-    let allowed = kind.facts().context_keys;
+    let allowed = run.kind().facts().context_keys;
     let context = match report.context {
         Value::Object(map) => {
             map.into_iter().filter(|(key, _)| allowed.contains(&key.as_str())).collect()
         }
         _ => Map::new(),
     };
-    Ended {
-        outcome,
-        reason: reason.filter(|_| outcome != Outcome::Succeeded),
-        message: reason.map(|reason| reason.message(&[])),
-        failures: report.failures,
-        context: Value::Object(context),
-    }
+    let reason = reason.filter(|_| outcome != Outcome::Succeeded);
+    Ended { context: Value::Object(context), ..ended_as(run, outcome, reason, report.failures) }
 }

@@ -2,6 +2,8 @@
 
 mod observe;
 
+pub mod execute_schedule;
+pub mod prune_runs;
 pub mod sync_inventory;
 
 use std::sync::Arc;
@@ -24,5 +26,8 @@ pub struct Tools {
 
 /// All operations of this program.
 pub fn registry(tools: &Tools) -> Registry {
-    Registry::default().with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
+    Registry::default()
+        .with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
+        .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
+        .with(Arc::new(prune_runs::PruneRunsOperation))
 }

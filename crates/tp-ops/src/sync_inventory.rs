@@ -13,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tp_catalog::contract::Contract;
 use tp_domain::completeness::Completeness;
-use tp_domain::counts::RunCounts;
 use tp_domain::hex::hex;
-use tp_domain::operation::{OperationKind, SyncInventory};
+use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::operation::OperationKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
 use tp_domain::run::{FailedItem, Failure, RunStep, Waiting, WaitingReason};
@@ -53,9 +53,10 @@ impl Operation for SyncInventoryOperation {
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
         Box::pin(async move {
-            let stop = context.stop.clone();
+            // It only reads the tenant: it can be left at any moment, and what is stored stays.
             tokio::select! {
-                () = stop.cancelled() => Err(Stop::Interrupted),
+                () = context.stop.cancelled() => Err(Stop::Interrupted),
+                () = context.cancel.cancelled() => Err(Stop::Canceled),
                 result = self.sync(context.run) => result,
             }
         })
@@ -103,7 +104,7 @@ impl SyncInventoryOperation {
         let steps = run.steps_plan(&self.types(&request)).await?;
         let (waits, mut waiting) = watch::channel(None);
         let session = self.session(run, Arc::new(Waits(waits))).await?;
-        let mut tally = Tally::new(run.counts(), &steps);
+        let mut tally = Tally::new(&steps);
         let open: Vec<PolicyType> = steps
             .iter()
             .filter(|step| step.completeness != Some(Completeness::Complete))
@@ -112,34 +113,28 @@ impl SyncInventoryOperation {
         let mut listings = stream::iter(open)
             .map(|key| self.list(run, &session, key))
             .buffer_unordered(TYPES_AT_ONCE);
-        run.phase(&tally.phase()).await?;
+        run.progress().phase(tally.phase());
         loop {
             tokio::select! {
                 Ok(()) = waiting.changed() => {
-                    let now = *waiting.borrow_and_update();
-                    run.waiting(now).await?;
-                    tally.said_waiting = now.is_some();
+                    run.progress().waiting(*waiting.borrow_and_update());
                 }
                 listed = listings.next() => {
                     let Some(listed) = listed else { break };
                     self.settle(run, listed?, &mut tally).await?;
-                    run.phase(&tally.phase()).await?;
-                    if std::mem::take(&mut tally.said_waiting) {
-                        run.waiting(None).await?;
-                    }
+                    run.progress().phase(tally.phase());
+                    run.progress().waiting(None);
                 }
             }
         }
         drop(listings);
-        if let Some(reason) = tally.wholly_unlucky() {
+        if let Some(reason) = tally.wholly_unlucky(run.counts().succeeded) {
             return Err(Stop::Failed { reason, failures: tally.failures });
         }
-        let mut counts = tally.counts;
-        counts.total = Some(counts.processed());
-        run.total(counts.processed()).await?;
+        run.progress().total(run.counts().processed());
         let context =
             json!({"rows_written": tally.observed.rows_written, "types_listed": tally.done});
-        Ok(Report { counts, failures: tally.failures, context })
+        Ok(Report { failures: tally.failures, context })
     }
 
     /// The types to read. A chosen type without a contract stays in the list: it is said, not called.
@@ -216,7 +211,6 @@ impl SyncInventoryOperation {
         };
         let stored = store(run, &key, &contract, &objects).await?;
         tally.observed += stored.observed;
-        tally.counts.succeeded += stored.observed.counted;
         let completeness = if stored.without_identity > 0 {
             Completeness::Partial(ReasonCode::MalformedResponse)
         } else {
@@ -241,7 +235,7 @@ impl SyncInventoryOperation {
     ) -> Result<(), Stop> {
         let reason = error.reason();
         if is_connection_fault(reason) {
-            return Err(failed(reason));
+            return Err(Stop::Failed { reason, failures: std::mem::take(&mut tally.failures) });
         }
         tracing::warn!(
             run.id = %run.id(),
@@ -296,7 +290,7 @@ async fn store(
     let observed = if contract.is_directory_group() {
         let groups: Vec<_> = objects.iter().filter_map(observe::group).collect();
         ids = groups.iter().map(|group| group.graph_id.clone()).collect();
-        run.groups_observe(groups).await?
+        run.groups_observe(key, groups).await?
     } else {
         let seen: Vec<_> =
             objects.iter().filter_map(|object| observe::policy(contract, object)).collect();
@@ -333,27 +327,23 @@ fn item(key: &PolicyType, request_id: Option<String>, permission: Option<String>
 
 /// What has been done so far.
 struct Tally {
-    counts: RunCounts,
     observed: Observed,
     failures: Vec<Failure>,
     types: usize,
     done: usize,
     complete_before: usize,
-    said_waiting: bool,
 }
 
 impl Tally {
-    fn new(counts: RunCounts, steps: &[RunStep]) -> Self {
+    fn new(steps: &[RunStep]) -> Self {
         let complete = |step: &&RunStep| step.completeness == Some(Completeness::Complete);
         let complete_before = steps.iter().filter(complete).count();
         Self {
-            counts,
             observed: Observed::default(),
             failures: Vec::new(),
             types: steps.len(),
             done: complete_before,
             complete_before,
-            said_waiting: false,
         }
     }
 
@@ -378,9 +368,9 @@ impl Tally {
 
     /// The reason when nothing at all was read and all of it may work later: then the run is tried
     /// again as a whole.
-    fn wholly_unlucky(&self) -> Option<ReasonCode> {
+    fn wholly_unlucky(&self, succeeded: u64) -> Option<ReasonCode> {
         let failed: usize = self.failures.iter().map(|failure| failure.items.len()).sum();
-        let nothing = self.complete_before == 0 && self.counts.succeeded == 0 && failed > 0;
+        let nothing = self.complete_before == 0 && succeeded == 0 && failed > 0;
         let passing = |failure: &Failure| failure.code.retry() == RetryClass::Transient;
         if nothing && failed == self.types && self.failures.iter().all(passing) {
             self.failures.iter().max_by_key(|failure| failure.count).map(|failure| failure.code)

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tp_domain::access::Role;
 use tp_domain::ids::{TenantId, WorkspaceId};
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::tenant::Slug;
 use tp_sim::estate::EstatePlan;
 use tp_sim::{Sim, SimOptions, SimTenant};

@@ -22,11 +22,6 @@ pub(crate) async fn audit(
     note: &AuditNote,
 ) -> Result<(), StoreError> {
     let scope = note.tenant.map_or(ScopeId::Workspace(workspace), ScopeId::Tenant);
-    let actor: Option<Uuid> = match &note.actor {
-        Initiator::User { id, .. } => Some(id.uuid()),
-        Initiator::Token { id, .. } => Some(id.uuid()),
-        Initiator::Console | Initiator::System => None,
-    };
     let now = tx.now();
     tx.execute(stmt!(
         AUDIT_INSERT,
@@ -36,7 +31,7 @@ pub(crate) async fn audit(
         note.tenant.map(TenantId::uuid),
         now,
         note.actor.kind(),
-        actor,
+        actor_id(&note.actor),
         note.actor.name(),
         note.action.as_str(),
         note.target.0,
@@ -47,4 +42,13 @@ pub(crate) async fn audit(
     ))
     .await?;
     Ok(())
+}
+
+/// The id that an audit row names its actor by.
+pub(crate) const fn actor_id(actor: &Initiator) -> Option<Uuid> {
+    match actor {
+        Initiator::User { id, .. } => Some(id.uuid()),
+        Initiator::Token { id, .. } => Some(id.uuid()),
+        Initiator::Console | Initiator::Schedule(_) | Initiator::System => None,
+    }
 }

@@ -1,38 +1,57 @@
-//! The runs that workers hold: claim, heartbeat, progress, finish. Each write is checked against the
-//! lease and its fencing number; a worker that lost its lease changes nothing (ENGINE I4).
+//! The runs that workers hold: claim and what a claim may do. Each write is checked against the lease
+//! and its fencing number; a worker that lost its lease changes nothing (ENGINE I4).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tp_domain::counts::RunCounts;
-use tp_domain::ids::{Ids, RunId, TenantId, WorkerId, WorkspaceId};
-use tp_domain::message::SafeMessage;
-use tp_domain::notification::Moment;
-use tp_domain::operation::OperationKind;
+use tp_domain::ids::{RunId, TenantId, WorkerId, WorkspaceId};
+use tp_domain::operation::{Lane, OperationKind};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
-use tp_domain::run::{Failure, Outcome, Waiting, WaitingReason};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Store;
+use crate::authority::Authority;
 use crate::db::{Dialect, Reach, Tx};
+use crate::endings::{JOB_DELETE, recount};
 use crate::error::StoreError;
 use crate::keys::KeyError;
-use crate::run_rows::failures_to_json;
-use crate::runs::{Told, notification_insert};
+use crate::progress::Progress;
+use crate::queue::{Candidate, Hint, Queue};
 use crate::stmt::{Stmt, StmtBuilder, stmt};
 use crate::tenants::{Connection, bad_row, secret_place};
 
+// Claims of one workspace go one after the other, so that its limits hold; a claim that finds the row
+// taken looks elsewhere and comes back. On SQLite there is one writer.
+const WORKSPACES_PG: &str = "\
+SELECT id, max_running FROM workspaces WHERE id = ANY(ARRAY(
+  SELECT CAST(w.id AS UUID) FROM jsonb_array_elements_text(CAST($1 AS JSONB)) AS w(id)))
+ORDER BY id FOR NO KEY UPDATE SKIP LOCKED";
+const WORKSPACES_LITE: &str = "SELECT id, max_running FROM workspaces";
+// A statement after the lock, so that its snapshot holds what the last holder committed. The running
+// are counted and not kept in a counter: nothing can drift (ENGINE I9).
+const LEASED: &str = "\
+SELECT workspace_id, scope_id, count(*) AS n FROM jobs WHERE state = 'leased'
+GROUP BY workspace_id, scope_id";
 const RUN_CLAIMED: &str = "\
 UPDATE operation_runs
 SET status = 'running', started_at = COALESCE(started_at, $3), heartbeat_at = $3, attempt = $4,
     waiting_reason = NULL, waiting_until = NULL, revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status IN ('queued', 'running')
-RETURNING kind, inputs, initiator_id, succeeded, failed, skipped, total, max_attempts";
+RETURNING scope_id, id, kind, inputs, succeeded, failed, skipped, total, max_attempts, cancel_requested_at";
+const RUNS_CLAIMED_PG: &str = "\
+UPDATE operation_runs r
+SET status = 'running', started_at = COALESCE(r.started_at, $2), heartbeat_at = $2, attempt = c.attempt,
+    waiting_reason = NULL, waiting_until = NULL, revision = r.revision + 1
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS c(scope_id UUID, run_id UUID, attempt BIGINT)
+WHERE r.scope_id = c.scope_id AND r.id = c.run_id AND r.status IN ('queued', 'running')
+RETURNING r.scope_id, r.id, r.kind, r.inputs, r.succeeded, r.failed, r.skipped, r.total, r.max_attempts,
+          r.cancel_requested_at";
 // FOR UPDATE on PostgreSQL: the sweeper cannot take the lease away between this and the commit.
 const FENCE_PG: &str = "\
 SELECT run_id AS id FROM jobs
@@ -40,53 +59,17 @@ WHERE scope_id = $1 AND run_id = $2 AND state = 'leased' AND lease_owner = $3 AN
 const FENCE_LITE: &str = "\
 SELECT run_id AS id FROM jobs
 WHERE scope_id = $1 AND run_id = $2 AND state = 'leased' AND lease_owner = $3 AND fence = $4";
-const RUN_PROGRESS: &str = "\
-UPDATE operation_runs SET phase = $3, revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-pub(crate) const RUN_COUNTS: &str = "\
-UPDATE operation_runs
-SET succeeded = succeeded + $3, failed = failed + $4, skipped = skipped + $5,
-    processed = processed + $3 + $4 + $5, revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-const RUN_TOTAL: &str = "\
-UPDATE operation_runs
-SET total = CASE WHEN $3 > processed THEN $3 ELSE processed END, revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-const RUN_WAITING: &str = "\
-UPDATE operation_runs SET waiting_reason = $3, waiting_until = $4, revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-pub(crate) const RUN_FINISH: &str = "\
-UPDATE operation_runs
-SET status = 'completed', outcome = $3, reason = $4, message = $5, failures = $6, context = $7,
-    completed_at = $8, heartbeat_at = $8, phase = NULL, waiting_reason = NULL, waiting_until = NULL,
-    revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'
-RETURNING workspace_id, tenant_id, kind, initiator_id, identity_hash, created_at";
-pub(crate) const ATTENTION_INSERT: &str = "\
-INSERT INTO run_attention (scope_id, run_id, workspace_id, tenant_id, kind, identity_hash, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7)";
-// A success makes good what failed before with the same identity (PRODUCT R-17).
-const ATTENTION_VOID: &str =
-    "DELETE FROM run_attention WHERE scope_id = $1 AND kind = $2 AND identity_hash = $3";
-pub(crate) const JOB_DELETE: &str = "DELETE FROM jobs WHERE scope_id = $1 AND run_id = $2";
-const JOB_AGAIN: &str = "\
-UPDATE jobs
-SET state = 'ready', lease_owner = NULL, lease_until = NULL, run_at = $3, holds = NULL,
-    attempt = attempt - $4
-WHERE scope_id = $1 AND run_id = $2";
-const RUN_AGAIN: &str = "\
-UPDATE operation_runs
-SET waiting_reason = $3, waiting_until = $4, attempt = attempt - $5, reason = $6, message = $7,
-    revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-const TENANT_CONNECTION_PG: &str = "\
+const TENANT_CONNECTION: &str = "\
 SELECT entra_tenant_id, cloud, client_id, client_secret_sealed, status FROM tenants WHERE id = $1";
-const TENANT_LOCK_PG: &str = "SELECT id FROM tenants WHERE id = $1 FOR UPDATE";
+const TENANT_LOCK_PG: &str = "SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE";
 const HOLDS_OTHERS: &str = "\
 SELECT holds FROM jobs WHERE scope_id = $1 AND run_id <> $2 AND state = 'leased' AND holds IS NOT NULL";
 const HOLDS_SET: &str = "UPDATE jobs SET holds = $3 WHERE scope_id = $1 AND run_id = $2";
 
-#[derive(sqlx::FromRow)]
+/// How many runs of one scope a claim takes before it looks at the next, when many scopes have work.
+const SCOPES_PER_LOOK: usize = 64;
+
+#[derive(Clone, sqlx::FromRow)]
 struct JobRow {
     scope_id: Uuid,
     run_id: Uuid,
@@ -94,10 +77,13 @@ struct JobRow {
     tenant_id: Option<Uuid>,
     attempt: i64,
     fence: i64,
+    run_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
 struct ClaimedRow {
+    scope_id: Uuid,
+    id: Uuid,
     kind: String,
     inputs: String,
     succeeded: i64,
@@ -105,6 +91,7 @@ struct ClaimedRow {
     skipped: i64,
     total: Option<i64>,
     max_attempts: i64,
+    cancel_requested_at: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -114,13 +101,16 @@ struct IdRow {
 }
 
 #[derive(sqlx::FromRow)]
-pub(crate) struct FinishedRow {
-    pub(crate) workspace_id: Uuid,
-    pub(crate) tenant_id: Option<Uuid>,
-    pub(crate) kind: String,
-    pub(crate) initiator_id: Option<Uuid>,
-    identity_hash: String,
-    created_at: i64,
+struct WorkspaceRow {
+    id: Uuid,
+    max_running: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct LeasedRow {
+    workspace_id: Uuid,
+    scope_id: Uuid,
+    n: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -144,8 +134,8 @@ pub struct Claimed {
     pub(crate) run: RunId,
     pub(crate) workspace: WorkspaceId,
     pub(crate) tenant: Option<TenantId>,
-    owner: WorkerId,
-    fence: i64,
+    pub(crate) owner: WorkerId,
+    pub(crate) fence: i64,
 }
 
 impl Claimed {
@@ -162,6 +152,11 @@ impl Claimed {
     /// The tenant, for logs.
     pub const fn tenant(&self) -> Option<TenantId> {
         self.tenant
+    }
+
+    /// The workspace.
+    pub const fn workspace(&self) -> WorkspaceId {
+        self.workspace
     }
 
     pub(crate) const fn reach(&self) -> Reach {
@@ -187,7 +182,7 @@ impl Claimed {
 /// ```compile_fail,E0382
 /// async fn twice(claim: tp_store::ClaimedRun, ended: tp_store::Ended) {
 ///     let _ = claim.finish(ended).await;
-///     let _ = claim.phase("too late").await;
+///     let _ = claim.hold_types(None).await;
 /// }
 /// ```
 ///
@@ -195,7 +190,7 @@ impl Claimed {
 ///
 /// ```
 /// async fn once(claim: tp_store::ClaimedRun, ended: tp_store::Ended) {
-///     let _ = claim.phase("in time").await;
+///     let _ = claim.hold_types(None).await;
 ///     let _ = claim.finish(ended).await;
 /// }
 /// ```
@@ -207,95 +202,323 @@ pub struct ClaimedRun {
     inputs: Value,
     attempt: u32,
     max_attempts: u32,
-    counts: RunCounts,
+    authority: Authority,
+    canceled: bool,
+    progress: Progress,
+    /// Whether items or steps hold the counts, so that they are counted again at the end.
+    pub(crate) recorded: AtomicBool,
 }
 
-/// How a run ended.
+/// What a worker asks for when it claims.
 #[derive(Clone, Debug)]
-pub struct Ended {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// The one reason, where there is one.
-    pub reason: Option<ReasonCode>,
-    /// The sentence for people.
-    pub message: Option<SafeMessage>,
-    /// Failures by code.
-    pub failures: Vec<Failure>,
-    /// Whitelisted facts.
-    pub context: Value,
+pub struct ClaimRequest {
+    /// Who.
+    pub worker: WorkerId,
+    /// Which kinds it can carry out. Others stay in the queue (ruling 11).
+    pub kinds: Vec<OperationKind>,
+    /// How long the leases hold unless they are extended.
+    pub lease: Duration,
+    /// How many runs of one tenant are worked on at once, over all workers.
+    pub per_tenant: u32,
+    /// How many runs it can take now.
+    pub most: u32,
 }
 
-/// Why and until when a run is put back.
-#[derive(Clone, Copy, Debug)]
-pub struct Snooze {
-    /// What is said meanwhile.
-    pub waiting: WaitingReason,
-    /// For how long.
-    pub wait: Duration,
-    /// The reason of the failed try; a snooze without one gives the try back (ruling 9).
-    pub failed: Option<ReasonCode>,
+/// What a claim gave.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// The runs.
+    pub runs: Vec<ClaimedRun>,
+    /// Another claim had a workspace at that moment: look again soon.
+    pub contended: bool,
 }
 
-fn claim_stmt(
-    dialect: Dialect,
-    worker: WorkerId,
-    kinds: &[OperationKind],
-    now: Timestamp,
-    lease: Duration,
-    per_tenant: u32,
-) -> Stmt {
-    let mut sql = StmtBuilder::new("UPDATE jobs SET state = 'leased', lease_owner = ");
-    sql.bind(worker.uuid());
-    sql.push(", lease_until = ").bind(now.plus(lease));
-    sql.push(
-        ", fence = fence + 1, attempt = attempt + 1 \
-         WHERE (scope_id, run_id) IN (SELECT j.scope_id, j.run_id FROM jobs j \
-         WHERE j.state = 'ready' AND j.run_at <= ",
-    );
-    sql.bind(now);
-    sql.push(" AND j.kind IN ");
-    sql.bind_list(kinds.iter().map(|kind| kind.as_str()));
-    sql.push(
-        " AND (SELECT count(*) FROM jobs l WHERE l.scope_id = j.scope_id AND l.state = 'leased') < ",
-    );
-    sql.bind(i64::from(per_tenant));
-    sql.push(" ORDER BY j.priority, j.run_at, j.run_id LIMIT 1");
-    if dialect == Dialect::Postgres {
-        sql.push(" FOR UPDATE SKIP LOCKED");
+/// What was taken from one scope in one look.
+struct Looked {
+    candidate: Candidate,
+    cleared: Timestamp,
+    all: bool,
+}
+
+struct Taken {
+    jobs: Vec<JobRow>,
+    runs: Vec<ClaimedRow>,
+    authorities: HashMap<Uuid, Authority>,
+    looked: Vec<Looked>,
+    contended: bool,
+}
+
+/// How much more may be taken, of which workspace and which scope.
+struct Room {
+    most: usize,
+    per_tenant: i64,
+    workspaces: BTreeMap<Uuid, i64>,
+    scopes: HashMap<Uuid, i64>,
+}
+
+impl Room {
+    fn of(&self, hint: &Hint) -> i64 {
+        let workspace = self.workspaces.get(&hint.workspace).copied().unwrap_or(0);
+        let used = self.scopes.get(&hint.scope).copied().unwrap_or(0);
+        workspace.min(self.per_tenant - used).max(0)
     }
-    sql.push(") RETURNING scope_id, run_id, workspace_id, tenant_id, attempt, fence");
+
+    fn use_up(&mut self, hint: &Hint, count: usize) {
+        let taken = i64::try_from(count).unwrap_or(i64::MAX);
+        self.most -= count.min(self.most);
+        *self.scopes.entry(hint.scope).or_default() += taken;
+        if let Some(free) = self.workspaces.get_mut(&hint.workspace) {
+            *free -= taken;
+        }
+    }
+}
+
+fn take_stmt_pg(
+    request: &ClaimRequest,
+    lane: Lane,
+    wanted: &[(Candidate, i64)],
+    now: Timestamp,
+) -> Stmt {
+    let wanted: Vec<Value> = wanted
+        .iter()
+        .map(|(candidate, take)| {
+            json!({"scope_id": candidate.hint.scope, "mark": candidate.mark.micros(), "take": take})
+        })
+        .collect();
+    // MATERIALIZED: without it PostgreSQL may run the limited part again for each row.
+    let mut sql = StmtBuilder::new(
+        "WITH picked AS MATERIALIZED (\
+         SELECT p.scope_id, p.run_id FROM jsonb_to_recordset(CAST(",
+    );
+    sql.bind(json!(wanted).to_string());
+    sql.push(
+        " AS JSONB)) AS w(scope_id UUID, mark BIGINT, take BIGINT) CROSS JOIN LATERAL (\
+         SELECT j.scope_id, j.run_id FROM jobs j \
+         WHERE j.state = 'ready' AND NOT j.umbrella AND j.scope_id = w.scope_id AND j.priority = ",
+    );
+    sql.bind(lane.priority()).push(" AND j.run_at >= w.mark AND (j.run_at <= ").bind(now);
+    sql.push(" OR NOT j.waits) AND j.kind IN ");
+    sql.bind_list(request.kinds.iter().map(|kind| kind.as_str()));
+    sql.push(
+        " ORDER BY j.run_at, j.run_id LIMIT w.take FOR UPDATE SKIP LOCKED) p) \
+         UPDATE jobs SET state = 'leased', fence = fence + 1, attempt = attempt + 1, lease_owner = ",
+    );
+    sql.bind(request.worker.uuid());
+    sql.push(", lease_until = ").bind(now.plus(request.lease));
+    sql.push(
+        " FROM picked WHERE jobs.scope_id = picked.scope_id AND jobs.run_id = picked.run_id \
+         RETURNING jobs.scope_id, jobs.run_id, jobs.workspace_id, jobs.tenant_id, jobs.attempt, \
+         jobs.fence, jobs.run_at",
+    );
     sql.build()
 }
 
-pub(crate) async fn claim_next(
-    store: &Store,
-    worker: WorkerId,
-    kinds: &[OperationKind],
-    lease: Duration,
-    per_tenant: u32,
-) -> Result<Option<ClaimedRun>, StoreError> {
-    if kinds.is_empty() {
-        return Ok(None);
+fn take_stmt_lite(
+    request: &ClaimRequest,
+    lane: Lane,
+    candidate: &Candidate,
+    take: i64,
+    now: Timestamp,
+) -> Stmt {
+    let mut sql = StmtBuilder::new("UPDATE jobs SET state = 'leased', lease_owner = ");
+    sql.bind(request.worker.uuid());
+    sql.push(", lease_until = ").bind(now.plus(request.lease));
+    // By rowid: with (scope_id, run_id) IN (…) SQLite uses half of the key (ENGINE §4.2 item 18).
+    sql.push(
+        ", fence = fence + 1, attempt = attempt + 1 WHERE rowid IN (SELECT rowid FROM jobs \
+         WHERE state = 'ready' AND NOT umbrella AND scope_id = ",
+    );
+    sql.bind(candidate.hint.scope).push(" AND priority = ").bind(lane.priority());
+    sql.push(" AND run_at >= ").bind(candidate.mark).push(" AND (run_at <= ").bind(now);
+    sql.push(" OR NOT waits) AND kind IN ");
+    sql.bind_list(request.kinds.iter().map(|kind| kind.as_str()));
+    sql.push(" ORDER BY run_at, run_id LIMIT ").bind(take);
+    sql.push(") RETURNING scope_id, run_id, workspace_id, tenant_id, attempt, fence, run_at");
+    sql.build()
+}
+
+async fn take(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    lane: Lane,
+    wanted: &[(Candidate, i64)],
+) -> Result<Vec<JobRow>, StoreError> {
+    let now = tx.now();
+    match tx.dialect() {
+        Dialect::Postgres => tx.all(take_stmt_pg(request, lane, wanted, now)).await,
+        Dialect::Sqlite => {
+            let mut taken = Vec::new();
+            for (candidate, count) in wanted {
+                let stmt = take_stmt_lite(request, lane, candidate, *count, now);
+                taken.extend(tx.all::<JobRow>(stmt).await?);
+            }
+            Ok(taken)
+        }
     }
-    let kinds = kinds.to_vec();
+}
+
+/// Locks the workspaces of the candidates and counts what is running there.
+async fn room(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    lanes: &[(Lane, Vec<Candidate>)],
+) -> Result<(Room, bool), StoreError> {
+    let wanted: BTreeSet<Uuid> =
+        lanes.iter().flat_map(|(_, list)| list.iter().map(|one| one.hint.workspace)).collect();
+    let free: Vec<WorkspaceRow> = match tx.dialect() {
+        Dialect::Postgres => tx.all(stmt!(WORKSPACES_PG, json!(wanted).to_string())).await?,
+        Dialect::Sqlite => tx.all(stmt!(WORKSPACES_LITE)).await?,
+    };
+    let mut room = Room {
+        most: usize::try_from(request.most).unwrap_or(usize::MAX),
+        per_tenant: i64::from(request.per_tenant),
+        workspaces: free.iter().map(|row| (row.id, row.max_running)).collect(),
+        scopes: HashMap::new(),
+    };
+    let contended = wanted.iter().any(|id| !room.workspaces.contains_key(id));
+    for row in tx.all::<LeasedRow>(stmt!(LEASED)).await? {
+        room.scopes.insert(row.scope_id, row.n);
+        if let Some(left) = room.workspaces.get_mut(&row.workspace_id) {
+            *left -= row.n;
+        }
+    }
+    Ok((room, contended))
+}
+
+/// Goes through the lanes, the most urgent first, and in each through the scopes in turn.
+async fn take_in_turn(
+    tx: &mut Tx,
+    request: &ClaimRequest,
+    lanes: Vec<(Lane, Vec<Candidate>)>,
+    room: &mut Room,
+) -> Result<(Vec<JobRow>, Vec<Looked>), StoreError> {
+    let (mut jobs, mut looked) = (Vec::new(), Vec::new());
+    for (lane, candidates) in lanes {
+        let mut candidates = candidates.into_iter().peekable();
+        while room.most > 0 && candidates.peek().is_some() {
+            let mut chosen: Vec<Candidate> = Vec::new();
+            let bound = room.most.min(SCOPES_PER_LOOK);
+            while chosen.len() < bound
+                && let Some(candidate) = candidates.next()
+            {
+                // A scope at its limit keeps its hint: it is ready as soon as something ends.
+                if room.of(&candidate.hint) > 0 {
+                    chosen.push(candidate);
+                }
+            }
+            if chosen.is_empty() {
+                break;
+            }
+            let each = i64::try_from((room.most / chosen.len()).max(1)).unwrap_or(1);
+            let mut wanted = Vec::with_capacity(chosen.len());
+            let mut promised: BTreeMap<Uuid, i64> = BTreeMap::new();
+            for candidate in chosen {
+                // What scopes of the same workspace were promised in this look is not promised twice.
+                let of_workspace = promised.entry(candidate.hint.workspace).or_default();
+                let left = room.workspaces.get(&candidate.hint.workspace).copied().unwrap_or(0);
+                let count = each.min(room.of(&candidate.hint)).min(left - *of_workspace);
+                if count > 0 {
+                    *of_workspace += count;
+                    wanted.push((candidate, count));
+                }
+            }
+            let taken = take(tx, request, lane, &wanted).await?;
+            for (candidate, count) in wanted {
+                let own: Vec<&JobRow> =
+                    taken.iter().filter(|job| job.scope_id == candidate.hint.scope).collect();
+                let all = i64::try_from(own.len()).unwrap_or(i64::MAX) < count;
+                let last = own.iter().map(|job| job.run_at).max();
+                let cleared = match last {
+                    _ if all => tx.now(),
+                    Some(last) => Timestamp::from_micros(last),
+                    None => tx.now(),
+                };
+                room.use_up(&candidate.hint, own.len());
+                looked.push(Looked { candidate, cleared, all });
+            }
+            jobs.extend(taken);
+        }
+    }
+    Ok((jobs, looked))
+}
+
+async fn mark_running(tx: &mut Tx, jobs: &[JobRow]) -> Result<Vec<ClaimedRow>, StoreError> {
+    let now = tx.now();
+    if tx.dialect() == Dialect::Postgres {
+        let list: Vec<Value> = jobs
+            .iter()
+            .map(|job| json!({"scope_id": job.scope_id, "run_id": job.run_id, "attempt": job.attempt}))
+            .collect();
+        return tx.all(stmt!(RUNS_CLAIMED_PG, json!(list).to_string(), now)).await;
+    }
+    let mut runs = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        let claimed = stmt!(RUN_CLAIMED, job.scope_id, job.run_id, now, job.attempt);
+        runs.extend(tx.optional::<ClaimedRow>(claimed).await?);
+    }
+    Ok(runs)
+}
+
+async fn claim(tx: &mut Tx, queue: &Queue, request: &ClaimRequest) -> Result<Taken, StoreError> {
+    let now = tx.now();
+    let lanes: Vec<(Lane, Vec<Candidate>)> = Lane::ALL
+        .into_iter()
+        .map(|lane| (lane, queue.in_turn(lane, now)))
+        .filter(|(_, candidates)| !candidates.is_empty())
+        .collect();
+    let (mut room, contended) = room(tx, request, &lanes).await?;
+    let (jobs, looked) = take_in_turn(tx, request, lanes, &mut room).await?;
+    let mut taken =
+        Taken { jobs, runs: Vec::new(), authorities: HashMap::new(), looked, contended };
+    if taken.jobs.is_empty() {
+        return Ok(taken);
+    }
+    taken.runs = mark_running(tx, &taken.jobs).await?;
+    // A job whose run has ended is left over: nothing will ever take it.
+    let alive: BTreeSet<(Uuid, Uuid)> =
+        taken.runs.iter().map(|run| (run.scope_id, run.id)).collect();
+    for job in &taken.jobs {
+        if !alive.contains(&(job.scope_id, job.run_id)) {
+            tx.execute(stmt!(JOB_DELETE, job.scope_id, job.run_id)).await?;
+        }
+    }
+    for job in taken.jobs.iter().filter(|job| job.fence > 1) {
+        // Taken over: what the worker before had stored counts, not what it had said.
+        if let Some(counts) = recount(tx, job.scope_id, job.run_id).await?
+            && let Some(run) = taken.runs.iter_mut().find(|run| run.id == job.run_id)
+        {
+            (run.succeeded, run.failed, run.skipped, run.total) =
+                (counts.succeeded, counts.failed, counts.skipped, counts.total);
+        }
+    }
+    let runs: Vec<(Uuid, Uuid)> = taken.runs.iter().map(|run| (run.scope_id, run.id)).collect();
+    taken.authorities = crate::authority::of_runs(tx, &runs).await?;
+    Ok(taken)
+}
+
+pub(crate) async fn claim_many(store: &Store, request: ClaimRequest) -> Result<Claims, StoreError> {
+    if request.kinds.is_empty() || request.most == 0 || store.queue.is_empty() {
+        return Ok(Claims::default());
+    }
+    let (queue, worker) = (store.queue.clone(), request.worker);
     let taken = store
         .db
-        .write(Reach::All, move |tx| {
-            Box::pin(async move {
-                let stmt = claim_stmt(tx.dialect(), worker, &kinds, tx.now(), lease, per_tenant);
-                let Some(job) = tx.optional::<JobRow>(stmt).await? else { return Ok(None) };
-                let now = tx.now();
-                let claimed = stmt!(RUN_CLAIMED, job.scope_id, job.run_id, now, job.attempt);
-                let Some(run) = tx.optional::<ClaimedRow>(claimed).await? else {
-                    // A job whose run has ended is left over: nothing will ever take it.
-                    tx.execute(stmt!(JOB_DELETE, job.scope_id, job.run_id)).await?;
-                    return Ok(None);
-                };
-                Ok(Some((job, run)))
-            })
-        })
+        .write(Reach::All, move |tx| Box::pin(async move { claim(tx, &queue, &request).await }))
         .await?;
-    taken.map(|(job, run)| ClaimedRun::new(store.clone(), worker, &job, &run)).transpose()
+    for looked in &taken.looked {
+        store.queue.looked(&looked.candidate, looked.cleared, looked.all);
+    }
+    let mut jobs: HashMap<Uuid, JobRow> =
+        taken.jobs.into_iter().map(|job| (job.run_id, job)).collect();
+    let mut authorities = taken.authorities;
+    let mut claims = Claims { runs: Vec::new(), contended: taken.contended };
+    for run in taken.runs {
+        if let Some(job) = jobs.remove(&run.id) {
+            let authority = authorities.remove(&run.id).unwrap_or(Authority::GONE);
+            claims.runs.push(ClaimedRun::new(store.clone(), worker, &job, &run, authority)?);
+        }
+    }
+    Ok(claims)
 }
 
 impl ClaimedRun {
@@ -304,9 +527,16 @@ impl ClaimedRun {
         worker: WorkerId,
         job: &JobRow,
         run: &ClaimedRow,
+        authority: Authority,
     ) -> Result<Self, StoreError> {
         let bad = |column| bad_row("operation_runs", column);
         let count = |value: i64, column| u64::try_from(value).map_err(|_| bad(column));
+        let counts = RunCounts {
+            total: run.total.map(|total| count(total, "total")).transpose()?,
+            succeeded: count(run.succeeded, "succeeded")?,
+            failed: count(run.failed, "failed")?,
+            skipped: count(run.skipped, "skipped")?,
+        };
         Ok(Self {
             store,
             claimed: Claimed {
@@ -321,12 +551,11 @@ impl ClaimedRun {
             inputs: serde_json::from_str(&run.inputs).map_err(|_| bad("inputs"))?,
             attempt: u32::try_from(job.attempt).map_err(|_| bad("attempt"))?,
             max_attempts: u32::try_from(run.max_attempts).map_err(|_| bad("max_attempts"))?,
-            counts: RunCounts {
-                total: run.total.map(|total| count(total, "total")).transpose()?,
-                succeeded: count(run.succeeded, "succeeded")?,
-                failed: count(run.failed, "failed")?,
-                skipped: count(run.skipped, "skipped")?,
-            },
+            authority,
+            canceled: run.cancel_requested_at.is_some(),
+            progress: Progress::new(counts),
+            // A run that was taken over may have recorded something before.
+            recorded: AtomicBool::new(job.fence > 1),
         })
     }
 
@@ -360,9 +589,24 @@ impl ClaimedRun {
         self.max_attempts
     }
 
-    /// The counts that earlier tries have stored.
-    pub const fn counts(&self) -> RunCounts {
-        self.counts
+    /// Why it may not begin, as the claim saw it (PRODUCT A-6); none when it may.
+    pub fn refused(&self) -> Option<ReasonCode> {
+        self.authority.refuses(self.kind)
+    }
+
+    /// Whether somebody had asked to cancel it before it was claimed.
+    pub const fn canceled(&self) -> bool {
+        self.canceled
+    }
+
+    /// What it says of itself. Written by the engine, at most twice a second.
+    pub const fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    /// The counts so far: of earlier tries, and what this one added.
+    pub fn counts(&self) -> RunCounts {
+        self.progress.counts()
     }
 
     /// The store's clock, for waits.
@@ -370,37 +614,22 @@ impl ClaimedRun {
         self.store.now()
     }
 
-    async fn update(&self, stmt: Stmt) -> Result<(), StoreError> {
-        let claimed = self.claimed;
-        self.store
+    pub(crate) fn records(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks again whether the work may go on: before each batch of writes (ruling 16).
+    pub async fn still_allowed(&self) -> Result<Option<ReasonCode>, StoreError> {
+        let (scope, run) = (self.claimed.scope, self.claimed.run.uuid());
+        let found = self
+            .store
             .db
-            .write(claimed.reach(), move |tx| {
-                Box::pin(async move {
-                    claimed.check(tx).await?;
-                    tx.execute(stmt).await.map(drop)
-                })
+            .read(Reach::All, move |tx| {
+                Box::pin(async move { crate::authority::of_runs(tx, &[(scope, run)]).await })
             })
-            .await
-    }
-
-    /// Says in a few words what is being done now.
-    pub async fn phase(&self, phase: &str) -> Result<(), StoreError> {
-        let Claimed { scope, run, .. } = self.claimed;
-        self.update(stmt!(RUN_PROGRESS, scope, run.uuid(), phase)).await
-    }
-
-    /// Says how many things there are. Never less than what was processed.
-    pub async fn total(&self, total: u64) -> Result<(), StoreError> {
-        let Claimed { scope, run, .. } = self.claimed;
-        self.update(stmt!(RUN_TOTAL, scope, run.uuid(), total)).await
-    }
-
-    /// Says why the run is not moving, or that it moves again.
-    pub async fn waiting(&self, waiting: Option<Waiting>) -> Result<(), StoreError> {
-        let Claimed { scope, run, .. } = self.claimed;
-        let reason = waiting.map(|waiting| waiting.reason.as_str());
-        let until = waiting.map(|waiting| waiting.until);
-        self.update(stmt!(RUN_WAITING, scope, run.uuid(), reason, until)).await
+            .await?;
+        let authority = found.get(&run).copied().unwrap_or(Authority::GONE);
+        Ok(authority.refuses(self.kind))
     }
 
     /// Takes the given policy types (`None`: all) of the tenant for writing inventory. `false` when
@@ -443,11 +672,11 @@ impl ClaimedRun {
         let Some(tenant) = self.claimed.tenant else {
             return Ok(Err(ReasonCode::InternalError));
         };
-        let stmt = stmt!(TENANT_CONNECTION_PG, tenant.uuid());
+        let stmt = stmt!(TENANT_CONNECTION, tenant.uuid());
         let row: Option<ConnectionRow> =
             self.store.db.read(self.claimed.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
         let Some(row) = row.filter(|row| row.status == "active") else {
-            return Ok(Err(ReasonCode::AppNotFound));
+            return Ok(Err(ReasonCode::TenantDisabled));
         };
         let (Some(client_id), Some(sealed)) = (row.client_id, row.client_secret_sealed) else {
             return Ok(Err(ReasonCode::CredentialMissing));
@@ -467,109 +696,8 @@ impl ClaimedRun {
             }
         })
     }
-
-    /// Ends the run: state, counts, failures, terminal notification, job gone, in one transaction.
-    pub async fn finish(self, ended: Ended) -> Result<(), StoreError> {
-        let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
-        self.store
-            .db
-            .write(claimed.reach(), move |tx| {
-                Box::pin(async move {
-                    claimed.check(tx).await?;
-                    end_run(tx, &*ids, claimed.scope, claimed.run, &ended).await
-                })
-            })
-            .await
-    }
-
-    /// Puts the run back for a later try. It stays `running` and says until when it waits (ruling 10).
-    pub async fn again(self, snooze: Snooze) -> Result<(), StoreError> {
-        let claimed = self.claimed;
-        let returned: i64 = i64::from(snooze.failed.is_none());
-        self.store
-            .db
-            .write(claimed.reach(), move |tx| {
-                Box::pin(async move {
-                    claimed.check(tx).await?;
-                    let (scope, run, at) =
-                        (claimed.scope, claimed.run.uuid(), tx.now().plus(snooze.wait));
-                    tx.execute(stmt!(JOB_AGAIN, scope, run, at, returned)).await?;
-                    tx.execute(stmt!(
-                        RUN_AGAIN,
-                        scope,
-                        run,
-                        snooze.waiting.as_str(),
-                        at,
-                        returned,
-                        snooze.failed.map(ReasonCode::as_str),
-                        snooze.failed.map(|reason| reason.message(&[]).to_string()),
-                    ))
-                    .await?;
-                    Ok(())
-                })
-            })
-            .await
-    }
 }
 
 fn overlap(held: &BTreeSet<String>, wanted: &BTreeSet<String>) -> bool {
     held.contains("*") || wanted.contains("*") || !held.is_disjoint(wanted)
-}
-
-/// Whether a success of this kind makes good what failed before.
-fn voids(kind: &str) -> bool {
-    kind.parse::<OperationKind>().is_ok_and(|kind| kind.facts().superseded_by_success)
-}
-
-/// Completes a running run and tells its initiator. The caller has checked that it may.
-pub(crate) async fn end_run(
-    tx: &mut Tx,
-    ids: &dyn Ids,
-    scope: Uuid,
-    run: RunId,
-    ended: &Ended,
-) -> Result<(), StoreError> {
-    let now = tx.now();
-    let row: Option<FinishedRow> = tx
-        .optional(stmt!(
-            RUN_FINISH,
-            scope,
-            run.uuid(),
-            ended.outcome.as_str(),
-            ended.reason.map(ReasonCode::as_str),
-            ended.message.as_ref().map(SafeMessage::as_str),
-            failures_to_json(&ended.failures),
-            ended.context.to_string(),
-            now,
-        ))
-        .await?;
-    let Some(row) = row else { return Err(StoreError::LeaseLost) };
-    tx.execute(stmt!(JOB_DELETE, scope, run.uuid())).await?;
-    if ended.outcome.needs_attention() {
-        tx.execute(stmt!(
-            ATTENTION_INSERT,
-            scope,
-            run.uuid(),
-            row.workspace_id,
-            row.tenant_id,
-            &row.kind,
-            &row.identity_hash,
-            row.created_at,
-        ))
-        .await?;
-    } else if ended.outcome == Outcome::Succeeded && voids(&row.kind) {
-        tx.execute(stmt!(ATTENTION_VOID, scope, &row.kind, &row.identity_hash)).await?;
-    }
-    if let Some(user) = row.initiator_id {
-        let told = Told {
-            scope,
-            workspace: row.workspace_id,
-            tenant: row.tenant_id,
-            run: run.uuid(),
-            user,
-            kind: &row.kind,
-        };
-        notification_insert(tx, ids, &told, Moment::Ended, ended.outcome).await?;
-    }
-    Ok(())
 }

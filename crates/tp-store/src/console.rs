@@ -9,7 +9,7 @@ use tp_domain::access::{Capability, ManageTenant, Role};
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::ids::{Ids, ScopeId, TenantId, TokenId, UserId, WorkspaceId};
-use tp_domain::operation::{IdentityHash, OperationRequest};
+use tp_domain::operation::OperationRequest;
 use tp_domain::tenant::Slug;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::doors::Actor;
 use crate::error::StoreError;
 use crate::hall::ApiTokenSecret;
 use crate::keys::KeyError;
-use crate::runs::{NewRun, Started, start};
+use crate::runs::{NewRun, Started, start_alone};
 use crate::stmt::stmt;
 use crate::tenants::secret_place;
 
@@ -243,27 +243,10 @@ impl Console {
         tenant: TenantId,
         request: &R,
     ) -> Result<Started, StoreError> {
-        let (scope, inputs) = (ScopeId::Tenant(tenant), request.inputs());
-        let new = NewRun {
-            scope,
-            workspace,
-            tenant: Some(tenant),
-            kind: R::KIND,
-            identity: IdentityHash::of(R::KIND, scope.uuid(), &inputs),
-            inputs,
-            initiator: Initiator::System,
-            trigger: Initiator::System.trigger(),
-            request_id: None,
-        };
-        let ids = Arc::clone(&self.store.ids);
-        let started = self
-            .store
-            .db
-            .write(Reach::Scope(scope.uuid()), move |tx| {
-                Box::pin(async move { start(tx, &*ids, &new).await })
-            })
-            .await?;
-        self.store.wake.ring();
+        let scope = ScopeId::Tenant(tenant);
+        let new = NewRun::new(scope, workspace, R::KIND, request.inputs(), Initiator::System);
+        let started = start_alone(&self.store, &new).await?;
+        self.store.wake.ring(new.hint());
         Ok(started)
     }
 

@@ -3,8 +3,9 @@
 //! | door | who | gives |
 //! | --- | --- | --- |
 //! | [`Store::enter`] | a request of a person or a token | [`TenantScope`] |
+//! | [`Store::enter_workspace`] | the same, for the workspace itself | [`crate::WorkspaceScope`] |
 //! | [`Store::enter_fleet`] | pages over all of a person's tenants | [`FleetScope`] |
-//! | [`Store::claim_next`] | the engine's workers | [`crate::ClaimedRun`] |
+//! | [`Store::claim_many`] | the engine's workers | [`crate::ClaimedRun`] |
 //! | [`Store::upkeep`] | the engine's sweeper | [`Upkeep`] |
 //! | [`Store::console`] | the machine's own shell | [`Console`] |
 //!
@@ -14,8 +15,7 @@ use std::marker::PhantomData;
 
 use tp_domain::access::{Capability, Need, Role};
 use tp_domain::actor::Initiator;
-use tp_domain::ids::{SessionId, TokenId, UserId, WorkerId, WorkspaceId};
-use tp_domain::operation::OperationKind;
+use tp_domain::ids::{SessionId, TokenId, UserId, WorkspaceId};
 
 use crate::console::Console;
 use crate::db::Reach;
@@ -26,7 +26,7 @@ use crate::scope::{TenantRef, TenantScope};
 use crate::stmt::stmt;
 use crate::tenants::{TenantRow, bad_row};
 use crate::upkeep::Upkeep;
-use crate::{ClaimedRun, Store};
+use crate::{ClaimRequest, Claims, Store};
 
 /// Somebody who has shown who they are. Made by the hall only, never from an id.
 #[derive(Clone, Debug)]
@@ -154,16 +154,17 @@ impl Store {
         Hall { store: self.clone() }
     }
 
-    /// Takes the next run that is due, for a worker that knows these kinds. `per_tenant` bounds how
-    /// many runs of one tenant are worked on at once.
-    pub async fn claim_next(
-        &self,
-        worker: WorkerId,
-        kinds: &[OperationKind],
-        lease: std::time::Duration,
-        per_tenant: u32,
-    ) -> Result<Option<ClaimedRun>, StoreError> {
-        crate::claims::claim_next(self, worker, kinds, lease, per_tenant).await
+    /// Takes runs whose turn it is, for a worker that knows their kinds: the most urgent lane first, and
+    /// in it scope after scope, within the limits of tenant and workspace.
+    ///
+    /// It looks where work was heard of. [`Store::discover`] finds what no ring told of.
+    pub async fn claim_many(&self, request: ClaimRequest) -> Result<Claims, StoreError> {
+        crate::claims::claim_many(self, request).await
+    }
+
+    /// Looks for scopes with work in the whole database, so that the next claim sees them.
+    pub async fn discover(&self) -> Result<(), StoreError> {
+        crate::discovery::discover(self).await
     }
 
     /// The engine's upkeep: leases, lost workers, queue depth.

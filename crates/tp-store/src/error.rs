@@ -64,6 +64,13 @@ pub mod sqlx_error {
     pub struct Hidden(pub(crate) sqlx::Error);
 }
 
+impl StoreError {
+    /// Whether the same may succeed a moment later.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Full(_))
+    }
+}
+
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;
@@ -76,11 +83,14 @@ impl From<sqlx::Error> for StoreError {
             E::Database(db) => match db.code().as_deref() {
                 // 53100: disk full (PostgreSQL). 13: SQLITE_FULL.
                 Some("53100" | "13") => Self::Full(hidden(error)),
-                // Class 57P: shutting down or starting; 53300: too many connections.
+                // 57P: shutting down or starting; 57014: the statement's time was up; 53300: too many
+                // connections; 55P03: a lock was not free in time; 40: deadlock, serialisation; 25P03:
+                // idle in a transaction for too long; 08: the connection.
                 // 5 and its extended codes: SQLITE_BUSY past the busy timeout.
-                Some("57P01" | "57P02" | "57P03" | "53300" | "5" | "261" | "517") => {
-                    Self::Unavailable(hidden(error))
-                }
+                Some(
+                    "57P01" | "57P02" | "57P03" | "57014" | "53300" | "55P03" | "40P01" | "40001"
+                    | "25P03" | "08000" | "08003" | "08006" | "5" | "261" | "517",
+                ) => Self::Unavailable(hidden(error)),
                 _ => Self::Driver(hidden(error)),
             },
             _ => Self::Driver(hidden(error)),

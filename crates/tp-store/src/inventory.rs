@@ -14,7 +14,7 @@ use tp_domain::run::{RunStep, StepState};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
-use crate::claims::{Claimed, ClaimedRun, RUN_COUNTS};
+use crate::claims::{Claimed, ClaimedRun};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::run_rows::{StepRow, completeness_of, step_columns};
@@ -31,6 +31,9 @@ VALUES ($1, $2, $3, $4, $5, $6, 'queued')
 ON CONFLICT (scope_id, run_id, policy_type) DO NOTHING";
 const STEP_BEGIN: &str = "\
 UPDATE run_steps SET state = 'running', started_at = COALESCE(started_at, $4)
+WHERE scope_id = $1 AND run_id = $2 AND policy_type = $3";
+const STEP_COUNT: &str = "\
+UPDATE run_steps SET counted = counted + $4
 WHERE scope_id = $1 AND run_id = $2 AND policy_type = $3";
 const STEP_END: &str = "\
 UPDATE run_steps
@@ -62,7 +65,7 @@ SET name = excluded.name, name_key = excluded.name_key, group_type = excluded.gr
 const GROUPS: &str = "\
 SELECT graph_id, name, group_type FROM directory_groups WHERE scope_id = $1 ORDER BY name_key, graph_id";
 const TYPE_GET: &str = "\
-SELECT complete_listed, shrunk_digest FROM inventory_types WHERE scope_id = $1 AND policy_type = $2";
+SELECT complete_listed, shrunk_digest, synced_run FROM inventory_types WHERE scope_id = $1 AND policy_type = $2";
 const TYPE_COMPLETE: &str = "\
 INSERT INTO inventory_types (scope_id, policy_type, workspace_id, tenant_id, state, listed, synced_at,
                              synced_run, complete_at, complete_run, complete_listed)
@@ -159,6 +162,7 @@ struct GroupRow {
 struct TypeRow {
     complete_listed: Option<i64>,
     shrunk_digest: Option<String>,
+    synced_run: Uuid,
 }
 
 #[derive(sqlx::FromRow)]
@@ -185,6 +189,7 @@ fn name_key(name: Option<&str>) -> String {
 impl ClaimedRun {
     /// Writes down the steps of the run, once; a run that is taken over keeps those it has.
     pub async fn steps_plan(&self, types: &[PolicyType]) -> Result<Vec<RunStep>, StoreError> {
+        self.records();
         let (claimed, types) = (self.claimed, types.to_vec());
         self.store
             .db
@@ -238,7 +243,7 @@ impl ClaimedRun {
         for batch in observed.chunks(BATCH) {
             let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
             let (key, batch) = (policy_type.clone(), batch.to_vec());
-            total += self
+            let done = self
                 .store
                 .db
                 .write(claimed.reach(), move |tx| {
@@ -248,6 +253,8 @@ impl ClaimedRun {
                     })
                 })
                 .await?;
+            self.progress().add(done.counted, 0, 0);
+            total += done;
         }
         Ok(total)
     }
@@ -255,21 +262,24 @@ impl ClaimedRun {
     /// Writes what a listing told of directory groups. They feed the cache, not the policies.
     pub async fn groups_observe(
         &self,
+        policy_type: &PolicyType,
         observed: Vec<ObservedGroup>,
     ) -> Result<Observed, StoreError> {
         let mut total = Observed::default();
         for batch in observed.chunks(BATCH) {
-            let (claimed, batch) = (self.claimed, batch.to_vec());
-            total += self
+            let (claimed, key, batch) = (self.claimed, policy_type.clone(), batch.to_vec());
+            let done = self
                 .store
                 .db
                 .write(claimed.reach(), move |tx| {
                     Box::pin(async move {
                         claimed.check(tx).await?;
-                        observe_groups(tx, &claimed, &batch).await
+                        observe_groups(tx, &claimed, &key, &batch).await
                     })
                 })
                 .await?;
+            self.progress().add(done.counted, 0, 0);
+            total += done;
         }
         Ok(total)
     }
@@ -294,11 +304,14 @@ impl ClaimedRun {
     }
 }
 
-async fn count(tx: &mut Tx, claimed: &Claimed, counted: u64) -> Result<(), StoreError> {
+/// Counts with the rows: the run's own counts follow from its steps.
+async fn count(tx: &mut Tx, claimed: &Claimed, key: &str, counted: u64) -> Result<(), StoreError> {
     if counted > 0 {
-        let none = 0_i64;
-        tx.execute(stmt!(RUN_COUNTS, claimed.scope, claimed.run.uuid(), counted, none, none))
-            .await?;
+        let run = claimed.run.uuid();
+        if tx.execute(stmt!(STEP_COUNT, claimed.scope, run, key, counted)).await? != 1 {
+            // Without a step nobody would ever count these: the steps are planned first.
+            return Err(bad_row("run_steps", "policy_type"));
+        }
     }
     Ok(())
 }
@@ -350,7 +363,7 @@ async fn observe_policies(
         sql.push(" WHERE scope_id = ").bind(claimed.scope).push(" AND id IN ").bind_list(again);
         tx.execute(sql.build()).await?;
     }
-    count(tx, claimed, done.counted).await?;
+    count(tx, claimed, key.as_str(), done.counted).await?;
     Ok(done)
 }
 
@@ -417,6 +430,7 @@ async fn policy_update(
 async fn observe_groups(
     tx: &mut Tx,
     claimed: &Claimed,
+    key: &PolicyType,
     batch: &[ObservedGroup],
 ) -> Result<Observed, StoreError> {
     let mut sql = StmtBuilder::new(
@@ -455,7 +469,7 @@ async fn observe_groups(
         ))
         .await?;
     }
-    count(tx, claimed, done.counted).await?;
+    count(tx, claimed, key.as_str(), done.counted).await?;
     Ok(done)
 }
 
@@ -475,10 +489,12 @@ async fn end_type(
     let mut completeness = end.completeness;
     let mut shrunk_digest = row.as_ref().and_then(|row| row.shrunk_digest.clone());
     if completeness == Completeness::Complete {
+        // The same run, taken over, does not confirm itself: a second sync must see the same.
+        let by_another = row.as_ref().is_some_and(|row| row.synced_run != claimed.run.uuid());
         let before = row.and_then(|row| row.complete_listed).unwrap_or(0);
         let before =
             u64::try_from(before).map_err(|_| bad_row("inventory_types", "complete_listed"))?;
-        let confirmed = shrunk_digest.as_deref() == Some(end.digest.as_str());
+        let confirmed = by_another && shrunk_digest.as_deref() == Some(end.digest.as_str());
         if is_suspicious(before, end.listed) && !confirmed {
             completeness = Completeness::Partial(ReasonCode::SuspiciousShrink);
             shrunk_digest = Some(end.digest);

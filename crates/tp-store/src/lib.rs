@@ -1,7 +1,8 @@
 //! The only crate with SQL: SQLite and PostgreSQL behind one face.
 //!
-//! Tenant data is reached through five doors and no sixth (`doors.rs`): a [`TenantScope`] for one
-//! tenant and one purpose, a [`FleetScope`] over a person's own tenants, a [`ClaimedRun`] for the
+//! Tenant data is reached through six doors and no seventh (`doors.rs`): a [`TenantScope`] for one
+//! tenant and one purpose, a [`WorkspaceScope`] for what belongs to the workspace itself, a
+//! [`FleetScope`] over a person's own tenants, a [`ClaimedRun`] for the
 //! worker that holds its lease, the [`Upkeep`] of the engine, and the [`Console`] of the machine's own
 //! shell. The [`Hall`] beside them holds accounts and sessions, no tenant data.
 //!
@@ -9,28 +10,41 @@
 //! `scope_id = $1` first; make it a method of the door that may use it; add a conformance test, which
 //! runs on both databases (`tests/conformance/`). `cargo xtask tidy` fails while the test is missing.
 
+mod actions;
 mod audit;
+mod authority;
+mod budgets;
+mod children;
 mod claims;
 mod console;
 mod db;
+mod discovery;
 mod doors;
+mod endings;
 mod error;
 mod fleet;
+mod gates;
 mod hall;
 mod inventory;
+mod items;
 mod keys;
 mod migrate;
 mod notifications;
 mod policies;
+mod progress;
+mod prune;
+mod queue;
 mod run_reads;
 mod run_rows;
 mod runs;
+mod schedules;
 mod scope;
 mod stmt;
 mod system;
 mod tenants;
 mod upkeep;
 mod wake;
+mod workspace;
 
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -40,24 +54,32 @@ use std::sync::Arc;
 use tp_domain::ids::Ids;
 use tp_domain::time::Timestamp;
 
-pub use claims::{Claimed, ClaimedRun, Ended, Snooze};
+pub use actions::{Cancel, RetryOnly};
+pub use children::{Child, ChildPlan, ChildState, RolledUp};
+pub use claims::{ClaimRequest, Claimed, ClaimedRun, Claims};
 pub use console::{Bootstrap, Bootstrapped, Console, ConsoleError, NewTenant, NewUser};
 pub use db::{DatabaseUrl, Dialect, TimeSource};
 pub use doors::Actor;
+pub use endings::{Ended, Snooze};
 pub use error::{Refused, StoreError, sqlx_error};
 pub use fleet::{FleetScope, TenantSummary};
+pub use gates::NewGate;
 pub use hall::{Account, ApiTokenSecret, Hall, NewSession, SessionSecret};
 pub use inventory::{Coverage, Observed, TypeEnd};
+pub use items::ItemFilter;
 pub use keys::{KeyError, Keys};
 pub use migrate::SchemaState;
 pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
+pub use progress::Progress;
 pub use run_reads::{COUNT_CAP, RunCursor, RunFilter, RunPage, RunTab, TabCounts};
 pub use runs::{HowStarted, IdempotencyKey, StartRefused, Started};
+pub use schedules::{Fired, LONGEST_SCHEDULE_NAME, LONGEST_SPREAD, NewSchedule, ScheduleChanged};
 pub use scope::{TenantRef, TenantScope};
 pub use system::{SystemClock, SystemIds};
 pub use tenants::Connection;
 pub use upkeep::{HeldLease, QueueState, Swept, Upkeep, WorkerRow};
 pub use wake::Wake;
+pub use workspace::{MOST_RUNNING, WorkspaceScope, WorkspaceSettings};
 
 use db::Db;
 
@@ -84,6 +106,10 @@ pub struct Store {
     ids: Arc<dyn Ids>,
     keys: Arc<Keys>,
     wake: Wake,
+    queue: queue::Queue,
+    gates: gates::GateCache,
+    /// Groups the ends of runs; PostgreSQL only.
+    endings: Option<endings::Endings>,
 }
 
 impl Store {
@@ -138,7 +164,9 @@ impl Store {
                 state.pending, state.known
             )));
         }
-        let wake = Wake::new();
+        let queue = queue::Queue::default();
+        let listens = matches!(options.url, DatabaseUrl::Postgres(_));
+        let wake = Wake::new(options.ids.next(), queue.clone(), listens);
         let db = match &options.url {
             DatabaseUrl::Sqlite(path) => {
                 Db::open_lite(path, options.connections, options.time.clone()).await?
@@ -150,7 +178,17 @@ impl Store {
         if let Db::Pg { pool, .. } = &db {
             wake.connect(pool.clone());
         }
-        let store = Self { db, time: options.time, ids: options.ids, keys: options.keys, wake };
+        let endings = endings::endings_of(&db, &options.ids);
+        let store = Self {
+            db,
+            time: options.time,
+            ids: options.ids,
+            keys: options.keys,
+            wake,
+            queue,
+            gates: gates::GateCache::default(),
+            endings,
+        };
         if store.dialect() == Dialect::Sqlite {
             store.upkeep().expire_all().await?;
         }

@@ -95,11 +95,12 @@ impl RunRow {
 
     fn waiting(&self) -> Result<Option<Waiting>, StoreError> {
         match (&self.waiting_reason, self.waiting_until) {
-            (Some(reason), Some(until)) => Ok(Some(Waiting {
+            (Some(reason), until) => Ok(Some(Waiting {
                 reason: reason.parse().map_err(|_| bad("waiting_reason"))?,
-                until: Timestamp::from_micros(until),
+                // A wait for other runs has no end of its own.
+                until: Timestamp::from_micros(until.unwrap_or(i64::MAX)),
             })),
-            _ => Ok(None),
+            (None, _) => Ok(None),
         }
     }
 }

@@ -1,45 +1,80 @@
 //! Starting a run: one unit of run, notification, audit entry and job (PRODUCT R-4, R-5; ruling 8).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use tp_domain::access::MayStart;
 use tp_domain::actor::{Initiator, Trigger};
 use tp_domain::audit::{AuditAction, AuditNote};
-use tp_domain::ids::{Ids, NotificationId, RunId, ScopeId, TenantId, UserId, WorkspaceId};
+use tp_domain::counts::RunCounts;
+use tp_domain::gate::Gate;
+use tp_domain::ids::{AuditId, Ids, NotificationId, RunId, ScopeId, TenantId, UserId, WorkspaceId};
 use tp_domain::notification::Moment;
-use tp_domain::operation::{IdentityHash, OperationKind, OperationRequest as _};
+use tp_domain::operation::{IdentityHash, OfTenant, OfWorkspace, OperationKind, OperationRequest};
 use tp_domain::reason::ReasonCode;
-use tp_domain::run::{OperationRun, Outcome};
+use tp_domain::run::{OperationRun, Outcome, RunState};
+use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
-use crate::audit::audit;
-use crate::claims::ATTENTION_INSERT;
-use crate::db::{Reach, Tx};
+use crate::Store;
+use crate::actions::copy_failed;
+use crate::audit::{actor_id, audit};
+use crate::db::{Dialect, Reach, Tx};
+use crate::endings::ATTENTION_INSERT;
 use crate::error::StoreError;
+use crate::queue::Hint;
 use crate::run_rows::{RunRow, run_columns};
 use crate::scope::TenantScope;
-use crate::stmt::stmt;
+use crate::stmt::{Stmt, Value, stmt};
+use crate::workspace::WorkspaceScope;
 
 const RUN_INSERT: &str = "\
 INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
                             initiator_id, initiator_name, trigger_kind, inputs, max_attempts, retry_of,
-                            created_at)
-VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13)
+                            parent_id, created_at)
+VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14)
 ON CONFLICT (scope_id, kind, identity_hash) WHERE status IN ('queued', 'running') DO NOTHING
 RETURNING id";
+// The whole unit in one statement: one round trip where the careful way takes six (ENGINE §4.2).
+const START_PG: &str = "\
+WITH run AS (
+  INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
+                              initiator_id, initiator_name, trigger_kind, inputs, max_attempts, retry_of,
+                              parent_id, created_at)
+  VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14)
+  ON CONFLICT (scope_id, kind, identity_hash) WHERE status IN ('queued', 'running') DO NOTHING
+  RETURNING id
+), job AS (
+  INSERT INTO jobs (scope_id, run_id, workspace_id, tenant_id, kind, state, priority, run_at, waits)
+  SELECT $1, id, $3, $4, $5, 'ready', $15, $16, $17 FROM run
+), told AS (
+  INSERT INTO notifications (scope_id, run_id, moment, id, workspace_id, tenant_id, user_id, kind,
+                             outcome, created_at)
+  SELECT $1, run.id, 'queued', $18, $3, $4, u.id, $5, 'pending', $14
+  FROM run JOIN users u ON u.id = $7 AND u.notify_queued
+), noted AS (
+  INSERT INTO audit_entries (scope_id, id, workspace_id, tenant_id, at, actor_kind, actor_id, actor_name,
+                             action, target_kind, target_id, run_id, request_id, details)
+  SELECT $1, $19, $3, $4, $14, $20, $21, $8, 'run.started', 'run', $22, run.id, $23, $24 FROM run
+)
+SELECT id FROM run";
 // A statement of its own: inside the INSERT its snapshot could be older than the winner (ENGINE §4.2).
-const RUN_ACTIVE: &str = "\
-SELECT id FROM operation_runs
-WHERE scope_id = $1 AND kind = $2 AND identity_hash = $3 AND status IN ('queued', 'running')";
+const RUN_ACTIVE: &str = concat!(
+    "SELECT ",
+    run_columns!(),
+    " FROM operation_runs r WHERE r.scope_id = $1 AND r.kind = $2 AND r.identity_hash = $3 \
+     AND r.status IN ('queued', 'running')"
+);
 pub(crate) const RUN_GET: &str = concat!(
     "SELECT ",
     run_columns!(),
     " FROM operation_runs r WHERE r.scope_id = $1 AND r.id = $2"
 );
 const JOB_INSERT: &str = "\
-INSERT INTO jobs (scope_id, run_id, workspace_id, tenant_id, kind, state, priority, run_at)
-VALUES ($1, $2, $3, $4, $5, 'ready', $6, $7)";
+INSERT INTO jobs (scope_id, run_id, workspace_id, tenant_id, kind, state, priority, run_at, waits)
+VALUES ($1, $2, $3, $4, $5, 'ready', $6, $7, $8)";
+const NOTIFY_QUEUED: &str = "SELECT id FROM users WHERE id = $1 AND notify_queued";
 const RUN_DISPATCH_FAILED: &str = "\
 UPDATE operation_runs
 SET status = 'completed', outcome = 'failed', reason = $3, message = $4, completed_at = $5,
@@ -63,7 +98,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 ON CONFLICT (scope_id, caller, key_text) DO NOTHING";
 
 /// How long an idempotency key is kept.
-const KEY_LIFE: std::time::Duration = std::time::Duration::from_hours(24);
+const KEY_LIFE: Duration = Duration::from_hours(24);
 
 /// The run that a start led to.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,6 +152,12 @@ pub enum StartRefused {
     /// The tenant is disabled.
     #[error("the tenant is disabled")]
     TenantDisabled,
+    /// A gate stops this kind.
+    #[error("this kind of operation is stopped at present")]
+    GateClosed(Box<Gate>),
+    /// There is nothing to try again: no such run, it has not ended, or nothing of it failed.
+    #[error("{0}")]
+    NothingToRetry(&'static str),
     /// The database did not answer; nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,10 +175,83 @@ pub(crate) struct NewRun {
     pub(crate) initiator: Initiator,
     pub(crate) trigger: Trigger,
     pub(crate) request_id: Option<String>,
+    pub(crate) retry_of: Option<RunId>,
+    pub(crate) parent: Option<RunId>,
+    /// How long after now it begins at the earliest.
+    pub(crate) delay: Duration,
+}
+
+impl NewRun {
+    /// A run of these inputs, asked for by that initiator.
+    pub(crate) fn new(
+        scope: ScopeId,
+        workspace: WorkspaceId,
+        kind: OperationKind,
+        inputs: serde_json::Value,
+        initiator: Initiator,
+    ) -> Self {
+        let tenant = match scope {
+            ScopeId::Tenant(tenant) => Some(tenant),
+            ScopeId::Workspace(_) => None,
+        };
+        Self {
+            scope,
+            workspace,
+            tenant,
+            kind,
+            identity: IdentityHash::of(kind, scope.uuid(), &inputs),
+            inputs,
+            trigger: initiator.trigger(),
+            initiator,
+            request_id: None,
+            retry_of: None,
+            parent: None,
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// What rings the workers.
+    pub(crate) fn hint(&self) -> Hint {
+        Hint {
+            priority: self.kind.facts().lane.priority(),
+            scope: self.scope.uuid(),
+            workspace: self.workspace.uuid(),
+        }
+    }
+
+    /// The row as it was just written.
+    fn queued(&self, id: RunId, now: Timestamp) -> OperationRun {
+        OperationRun {
+            id,
+            workspace: self.workspace,
+            tenant: self.tenant,
+            kind: self.kind.as_str().to_owned(),
+            state: RunState::queued(now),
+            reason: None,
+            message: None,
+            trigger: self.trigger,
+            initiator: self.initiator.user(),
+            initiator_name: self.initiator.name().to_owned(),
+            inputs: self.inputs.clone(),
+            counts: RunCounts::default(),
+            phase: None,
+            waiting: None,
+            failures: Vec::new(),
+            context: json!({}),
+            attempt: 0,
+            max_attempts: self.kind.facts().retry.max_attempts,
+            parent: self.parent,
+            retry_of: self.retry_of,
+            cancel_requested_at: None,
+            heartbeat_at: None,
+            revision: 1,
+        }
+    }
 }
 
 #[derive(sqlx::FromRow)]
 struct IdRow {
+    #[expect(dead_code, reason = "only whether there is a row matters")]
     id: Uuid,
 }
 
@@ -148,14 +262,17 @@ struct KeyRow {
     created: bool,
 }
 
-impl<C: MayStart> TenantScope<C> {
+impl<C: MayStart> TenantScope<C>
+where
+    C::Request: OperationRequest<Level = OfTenant>,
+{
     /// Starts the one kind of work that this scope is for, or finds the equal run that is active.
     ///
     /// A scope entered to look cannot start:
     ///
     /// ```compile_fail,E0599
     /// use tp_domain::access::ViewOperations;
-    /// use tp_domain::operation::SyncInventory;
+    /// use tp_domain::inventory_sync::SyncInventory;
     /// async fn start(scope: tp_store::TenantScope<ViewOperations>) {
     ///     let _ = scope.run_start(&SyncInventory::everything(), Default::default()).await;
     /// }
@@ -165,7 +282,7 @@ impl<C: MayStart> TenantScope<C> {
     ///
     /// ```
     /// use tp_domain::access::StartInventorySync;
-    /// use tp_domain::operation::SyncInventory;
+    /// use tp_domain::inventory_sync::SyncInventory;
     /// async fn start(scope: tp_store::TenantScope<StartInventorySync>) {
     ///     let _ = scope.run_start(&SyncInventory::everything(), Default::default()).await;
     /// }
@@ -178,43 +295,104 @@ impl<C: MayStart> TenantScope<C> {
         if self.tenant.status != tp_domain::tenant::TenantStatus::Active {
             return Err(StartRefused::TenantDisabled);
         }
-        let kind = <C::Request as tp_domain::operation::OperationRequest>::KIND;
-        let (scope, inputs) = (self.scope_id(), request.inputs());
-        let initiator = self.actor.initiator();
-        let new = NewRun {
-            scope,
-            workspace: self.tenant.workspace,
-            tenant: Some(self.tenant.id),
-            kind,
-            identity: IdentityHash::of(kind, scope.uuid(), &inputs),
-            inputs,
-            trigger: initiator.trigger(),
-            initiator,
-            request_id: how.request_id,
-        };
-        let (ids, caller) = (Arc::clone(&self.store.ids), self.actor.user);
-        let started = self
-            .store
-            .db
-            .write(Reach::Scope(scope.uuid()), move |tx| {
-                Box::pin(async move {
-                    match how.idempotency {
-                        None => Ok(Some(start(tx, &*ids, &new).await?)),
-                        Some(key) => start_once(tx, &*ids, &new, caller, &key).await,
-                    }
-                })
-            })
-            .await
-            .map_err(|error| match error {
-                StoreError::KeyTaken => StartRefused::KeyReused,
-                error => StartRefused::Store(error),
-            })?
-            .ok_or(StartRefused::KeyReused)?;
-        if matches!(&started, Started::Created(run) if run.is_active()) {
-            self.store.wake.ring();
-        }
-        Ok(started)
+        let kind = <C::Request as OperationRequest>::KIND;
+        let (scope, initiator) = (self.scope_id(), self.actor.initiator());
+        let new = NewRun::new(scope, self.tenant.workspace, kind, request.inputs(), initiator);
+        run_start(&self.store, new, self.actor.user, how).await
     }
+}
+
+impl<C: MayStart> WorkspaceScope<C>
+where
+    C::Request: OperationRequest<Level = OfWorkspace>,
+{
+    /// Starts the one kind of work that this scope is for, or finds the equal run that is active.
+    pub async fn run_start(
+        &self,
+        request: &C::Request,
+        how: HowStarted,
+    ) -> Result<Started, StartRefused> {
+        let kind = <C::Request as OperationRequest>::KIND;
+        let scope = ScopeId::Workspace(self.workspace);
+        let initiator = self.actor.initiator();
+        let new = NewRun::new(scope, self.workspace, kind, request.inputs(), initiator);
+        run_start(&self.store, new, self.actor.user, how).await
+    }
+}
+
+/// Starts what a person asked for: the gate, the idempotency key, the unit, the ring.
+pub(crate) async fn run_start(
+    store: &Store,
+    new: NewRun,
+    caller: UserId,
+    how: HowStarted,
+) -> Result<Started, StartRefused> {
+    run_start_with(store, new, caller, how, false).await
+}
+
+/// The same; with `copies` the new run gets the failed items of the run that it tries again.
+pub(crate) async fn run_start_with(
+    store: &Store,
+    mut new: NewRun,
+    caller: UserId,
+    how: HowStarted,
+    copies: bool,
+) -> Result<Started, StartRefused> {
+    if let Some(gate) = store.gate_over(new.workspace, new.kind).await? {
+        return Err(StartRefused::GateClosed(Box::new(gate)));
+    }
+    new.request_id = how.request_id;
+    let started = match how.idempotency {
+        None if !copies => start_alone(store, &new).await?,
+        key => {
+            let (ids, unit) = (Arc::clone(&store.ids), new.clone());
+            store
+                .db
+                .write(Reach::Scope(new.scope.uuid()), move |tx| {
+                    Box::pin(async move {
+                        let started = match &key {
+                            Some(key) => start_once(tx, &*ids, &unit, caller, key).await?,
+                            None => Some(start(tx, &*ids, &unit).await?),
+                        };
+                        if let (true, Some(Started::Created(run)), Some(old)) =
+                            (copies, &started, unit.retry_of)
+                        {
+                            let scope = unit.scope.uuid();
+                            copy_failed(tx, scope, old.uuid(), run.id.uuid()).await?;
+                        }
+                        Ok(started)
+                    })
+                })
+                .await
+                .map_err(|error| match error {
+                    StoreError::KeyTaken => StartRefused::KeyReused,
+                    error => StartRefused::Store(error),
+                })?
+                .ok_or(StartRefused::KeyReused)?
+        }
+    };
+    if matches!(&started, Started::Created(run) if run.is_active()) {
+        store.wake.ring(new.hint());
+    }
+    Ok(started)
+}
+
+/// The unit as a commit of its own. When the quick way fails, the careful way finds out why.
+pub(crate) async fn start_alone(store: &Store, new: &NewRun) -> Result<Started, StoreError> {
+    let reach = Reach::Scope(new.scope.uuid());
+    let (ids, unit) = (Arc::clone(&store.ids), new.clone());
+    let quick = store.db.write(reach, move |tx| {
+        Box::pin(async move { start_by(tx, &*ids, &unit, Way::Quick).await })
+    });
+    match quick.await {
+        Err(StoreError::Driver(_) | StoreError::Conflict(_) | StoreError::Full(_)) => {}
+        answer => return answer,
+    }
+    let (ids, unit) = (Arc::clone(&store.ids), new.clone());
+    let careful = store.db.write(reach, move |tx| {
+        Box::pin(async move { start_by(tx, &*ids, &unit, Way::Careful).await })
+    });
+    careful.await
 }
 
 /// Starts under an idempotency key; `None` when the key belongs to another request.
@@ -279,69 +457,144 @@ async fn replay(
     }
 }
 
-/// The unit: run, notification, audit entry, then behind a savepoint the job.
+/// How the unit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// All of it at once; any failure fails the transaction.
+    Quick,
+    /// Run, notification, audit entry, then behind a savepoint the job (ruling 8).
+    Careful,
+}
+
+/// The unit inside a transaction that holds more.
 pub(crate) async fn start(tx: &mut Tx, ids: &dyn Ids, new: &NewRun) -> Result<Started, StoreError> {
+    start_by(tx, ids, new, Way::Careful).await
+}
+
+async fn start_by(
+    tx: &mut Tx,
+    ids: &dyn Ids,
+    new: &NewRun,
+    way: Way,
+) -> Result<Started, StoreError> {
     let scope = new.scope.uuid();
     // The active run may end between the refused insert and the look-up; then there is room again.
     for _ in 0..3 {
         let id = RunId::next(ids);
-        let inserted: Option<IdRow> = tx.optional(insert_stmt(id, new, tx.now())).await?;
+        let now = tx.now();
+        let inserted: Option<IdRow> = if way == Way::Quick && tx.dialect() == Dialect::Postgres {
+            tx.optional(start_stmt(ids, id, new, now)).await?
+        } else {
+            tx.optional(insert_stmt(id, new, now)).await?
+        };
         if inserted.is_some() {
-            dispatch(tx, ids, new, id).await?;
-            return Ok(Started::Created(run_get(tx, scope, id.uuid()).await?));
+            match (way, tx.dialect()) {
+                (Way::Quick, Dialect::Postgres) => {
+                    return Ok(Started::Created(new.queued(id, now)));
+                }
+                (Way::Quick, Dialect::Sqlite) => {
+                    begin_unit(tx, ids, new, id).await?;
+                    tx.execute(job_stmt(new, id, now)).await?;
+                    return Ok(Started::Created(new.queued(id, now)));
+                }
+                (Way::Careful, _) => {
+                    dispatch(tx, ids, new, id).await?;
+                    return Ok(Started::Created(run_get(tx, scope, id.uuid()).await?));
+                }
+            }
         }
         let active = stmt!(RUN_ACTIVE, scope, new.kind.as_str(), new.identity.hex());
-        if let Some(IdRow { id }) = tx.optional(active).await? {
-            return Ok(Started::Reused(run_get(tx, scope, id).await?));
+        if let Some(run) = tx.optional::<RunRow>(active).await? {
+            return Ok(Started::Reused(run.try_into()?));
         }
     }
     Err(StoreError::Schema("an equal run kept starting and ending; try again".to_owned()))
 }
 
-fn insert_stmt(id: RunId, new: &NewRun, now: tp_domain::time::Timestamp) -> crate::stmt::Stmt {
-    stmt!(
-        RUN_INSERT,
-        new.scope.uuid(),
-        id.uuid(),
-        new.workspace.uuid(),
-        new.tenant.map(TenantId::uuid),
-        new.kind.as_str(),
-        new.identity.hex(),
-        new.initiator.user().map(UserId::uuid),
-        new.initiator.name(),
-        new.trigger.as_str(),
-        new.inputs.to_string(),
-        new.kind.facts().max_attempts,
-        None::<Uuid>,
-        now,
-    )
+fn run_values(id: RunId, new: &NewRun, now: Timestamp) -> Vec<Value> {
+    vec![
+        new.scope.uuid().into(),
+        id.uuid().into(),
+        new.workspace.uuid().into(),
+        new.tenant.map(TenantId::uuid).into(),
+        new.kind.as_str().into(),
+        new.identity.hex().into(),
+        new.initiator.user().map(UserId::uuid).into(),
+        new.initiator.name().into(),
+        new.trigger.as_str().into(),
+        new.inputs.to_string().into(),
+        new.kind.facts().retry.max_attempts.into(),
+        new.retry_of.map(RunId::uuid).into(),
+        new.parent.map(RunId::uuid).into(),
+        now.into(),
+    ]
 }
 
-async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result<(), StoreError> {
-    notify(tx, ids, new, id, Moment::Queued, Outcome::Pending).await?;
-    let mut note = AuditNote {
-        actor: new.initiator.clone(),
-        action: AuditAction::RunStarted,
-        target: ("run", id.to_string()),
-        tenant: new.tenant,
-        run: Some(id),
-        request_id: new.request_id.clone(),
-        details: json!({"kind": new.kind.as_str(), "inputs": new.inputs}),
-    };
-    audit(tx, ids, new.workspace, &note).await?;
-    tx.raw("SAVEPOINT job").await?;
-    let now = tx.now();
-    let job = stmt!(
+fn insert_stmt(id: RunId, new: &NewRun, now: Timestamp) -> Stmt {
+    Stmt::fixed(RUN_INSERT, run_values(id, new, now))
+}
+
+fn start_stmt(ids: &dyn Ids, id: RunId, new: &NewRun, now: Timestamp) -> Stmt {
+    let mut values = run_values(id, new, now);
+    values.extend([
+        new.kind.facts().lane.priority().into(),
+        now.plus(new.delay).into(),
+        (!new.delay.is_zero()).into(),
+        NotificationId::next(ids).uuid().into(),
+        AuditId::next(ids).uuid().into(),
+        new.initiator.kind().into(),
+        actor_id(&new.initiator).into(),
+        id.to_string().into(),
+        new.request_id.clone().into(),
+        details(new).to_string().into(),
+    ]);
+    Stmt::fixed(START_PG, values)
+}
+
+fn job_stmt(new: &NewRun, id: RunId, now: Timestamp) -> Stmt {
+    stmt!(
         JOB_INSERT,
         new.scope.uuid(),
         id.uuid(),
         new.workspace.uuid(),
         new.tenant.map(TenantId::uuid),
         new.kind.as_str(),
-        priority(new.kind),
-        now,
-    );
-    let Err(error) = tx.execute(job).await else {
+        new.kind.facts().lane.priority(),
+        now.plus(new.delay),
+        !new.delay.is_zero(),
+    )
+}
+
+fn details(new: &NewRun) -> serde_json::Value {
+    json!({"kind": new.kind.as_str(), "inputs": new.inputs})
+}
+
+fn started_note(new: &NewRun, id: RunId) -> AuditNote {
+    AuditNote {
+        actor: new.initiator.clone(),
+        action: AuditAction::RunStarted,
+        target: ("run", id.to_string()),
+        tenant: new.tenant,
+        run: Some(id),
+        request_id: new.request_id.clone(),
+        details: details(new),
+    }
+}
+
+async fn begin_unit(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result<(), StoreError> {
+    if let Some(user) = new.initiator.user()
+        && tx.optional::<IdRow>(stmt!(NOTIFY_QUEUED, user.uuid())).await?.is_some()
+    {
+        notify(tx, ids, new, id, Moment::Queued, Outcome::Pending).await?;
+    }
+    audit(tx, ids, new.workspace, &started_note(new, id)).await
+}
+
+async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result<(), StoreError> {
+    begin_unit(tx, ids, new, id).await?;
+    tx.raw("SAVEPOINT job").await?;
+    let now = tx.now();
+    let Err(error) = tx.execute(job_stmt(new, id, now)).await else {
         return tx.raw("RELEASE SAVEPOINT job").await;
     };
     tracing::error!(run.id = %id, error = %error, "the job of a run could not be inserted");
@@ -369,15 +622,8 @@ async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result
     ))
     .await?;
     notify(tx, ids, new, id, Moment::Ended, Outcome::Failed).await?;
-    note.action = AuditAction::RunDispatchFailed;
+    let note = AuditNote { action: AuditAction::RunDispatchFailed, ..started_note(new, id) };
     audit(tx, ids, new.workspace, &note).await
-}
-
-/// Smaller is sooner: interactive preview, restore, sync and backup, drift, housekeeping (R-12).
-const fn priority(kind: OperationKind) -> i64 {
-    match kind {
-        OperationKind::InventorySync => 30,
-    }
 }
 
 async fn notify(

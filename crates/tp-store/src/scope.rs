@@ -87,6 +87,10 @@ impl<C> TenantScope<C> {
         ScopeId::Tenant(self.tenant.id)
     }
 
+    pub(crate) const fn workspace_id(&self) -> tp_domain::ids::WorkspaceId {
+        self.tenant.workspace
+    }
+
     pub(crate) const fn reach(&self) -> Reach {
         Reach::Scope(self.scope_id().uuid())
     }

@@ -17,6 +17,11 @@ pub(crate) enum Value {
     Bytes(Option<Vec<u8>>),
 }
 
+/// PostgreSQL text cannot hold U+0000, and hostile input may: on both databases it becomes U+FFFD.
+fn clean(text: String) -> String {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text }
+}
+
 macro_rules! value_from {
     ($($from:ty => |$it:ident| $into:expr;)+) => {$(
         impl From<$from> for Value {
@@ -35,11 +40,11 @@ value_from! {
     Option<u64> => |v| Self::Int(v.map(|v| i64::try_from(v).unwrap_or(i64::MAX)));
     Timestamp => |v| Self::Int(Some(v.micros()));
     Option<Timestamp> => |v| Self::Int(v.map(Timestamp::micros));
-    &str => |v| Self::Text(Some(v.to_owned()));
-    &String => |v| Self::Text(Some(v.clone()));
-    String => |v| Self::Text(Some(v));
-    Option<String> => |v| Self::Text(v);
-    Option<&str> => |v| Self::Text(v.map(str::to_owned));
+    &str => |v| Self::Text(Some(clean(v.to_owned())));
+    &String => |v| Self::Text(Some(clean(v.clone())));
+    String => |v| Self::Text(Some(clean(v)));
+    Option<String> => |v| Self::Text(v.map(clean));
+    Option<&str> => |v| Self::Text(v.map(|v| clean(v.to_owned())));
     Uuid => |v| Self::Uuid(Some(v));
     Option<Uuid> => |v| Self::Uuid(v);
     bool => |v| Self::Bool(Some(v));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tp_domain::counts::RunCounts;
 use tp_domain::ids::{RunId, WorkerId};
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::Outcome;
@@ -11,21 +12,35 @@ use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Store;
-use crate::claims::{Ended, end_run};
+use crate::claims::Claimed;
 use crate::db::{Dialect, Reach, Tx};
+use crate::endings::{Ended, end_run, recount};
 use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::tenants::bad_row;
 
-// An expired lease is never revived: its run may already be somebody else's.
-const LEASES_EXTEND: &str = "\
-UPDATE jobs SET lease_until = $2
-WHERE lease_owner = $1 AND state = 'leased' AND lease_until > $3
+// Of the runs that the process says it works on, and no others: a run that it has lost track of must
+// come to the end of its lease. An expired lease is never revived: its run may be somebody else's.
+const LEASE_EXTEND: &str = "\
+UPDATE jobs SET lease_until = $5
+WHERE scope_id = $1 AND run_id = $2 AND lease_owner = $3 AND fence = $4 AND state = 'leased'
+  AND lease_until > $6
 RETURNING run_id, fence";
-const RUNS_BEAT: &str = "\
-UPDATE operation_runs SET heartbeat_at = $2
-WHERE status = 'running'
-  AND (scope_id, id) IN (SELECT scope_id, run_id FROM jobs WHERE lease_owner = $1 AND state = 'leased')";
+const LEASES_EXTEND_PG: &str = "\
+UPDATE jobs j SET lease_until = $3
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS d(scope_id UUID, run_id UUID, fence BIGINT)
+WHERE j.scope_id = d.scope_id AND j.run_id = d.run_id AND j.lease_owner = $2 AND j.fence = d.fence
+  AND j.state = 'leased' AND j.lease_until > $4
+RETURNING j.run_id, j.fence";
+// The same locks in the same order as every other statement over many jobs takes them.
+const LEASES_LOCK_PG: &str = "\
+SELECT run_id, fence FROM jobs WHERE lease_owner = $1 AND state = 'leased'
+ORDER BY scope_id, run_id FOR UPDATE";
+const RUN_BEAT: &str = "UPDATE operation_runs SET heartbeat_at = $3 WHERE scope_id = $1 AND id = $2 AND status = 'running'";
+const RUNS_BEAT_PG: &str = "\
+UPDATE operation_runs r SET heartbeat_at = $2
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS d(scope_id UUID, run_id UUID)
+WHERE r.scope_id = d.scope_id AND r.id = d.run_id AND r.status = 'running'";
 const WORKER_BEAT: &str = "\
 INSERT INTO workers (id, started_at, heartbeat_at, concurrency) VALUES ($1, $2, $2, $3)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at";
@@ -36,27 +51,39 @@ const WORKERS: &str =
 const LEASES_RELEASE: &str = "\
 UPDATE jobs
 SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $2,
-    attempt = attempt - 1
-WHERE lease_owner = $1 AND state = 'leased'";
+    waits = FALSE, attempt = attempt - 1
+WHERE lease_owner = $1 AND state = 'leased'
+RETURNING scope_id, workspace_id, priority";
 const LEASES_EXPIRE: &str = "UPDATE jobs SET lease_until = 0 WHERE state = 'leased'";
 const LEASES_EXPIRED_PG: &str = "\
-SELECT j.scope_id, j.run_id, j.attempt, r.max_attempts, r.succeeded, r.cancel_requested_at
+SELECT j.scope_id, j.run_id, j.workspace_id, j.priority, j.attempt, r.max_attempts, r.cancel_requested_at
 FROM jobs j JOIN operation_runs r ON r.scope_id = j.scope_id AND r.id = j.run_id
 WHERE j.state = 'leased' AND j.lease_until <= $1
-ORDER BY j.lease_until LIMIT 100 FOR UPDATE OF j SKIP LOCKED";
+ORDER BY j.scope_id, j.run_id LIMIT 100 FOR UPDATE OF j SKIP LOCKED";
 const LEASES_EXPIRED_LITE: &str = "\
-SELECT j.scope_id, j.run_id, j.attempt, r.max_attempts, r.succeeded, r.cancel_requested_at
+SELECT j.scope_id, j.run_id, j.workspace_id, j.priority, j.attempt, r.max_attempts, r.cancel_requested_at
 FROM jobs j JOIN operation_runs r ON r.scope_id = j.scope_id AND r.id = j.run_id
 WHERE j.state = 'leased' AND j.lease_until <= $1
-ORDER BY j.lease_until LIMIT 100";
+ORDER BY j.scope_id, j.run_id LIMIT 100";
 const JOB_RELEASE: &str = "\
-UPDATE jobs SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3
+UPDATE jobs
+SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3, waits = FALSE
 WHERE scope_id = $1 AND run_id = $2";
+// A clock that was set back leaves moments in a future that no lease and no wait reaches (TRUST F27).
+const LEASES_CLAMP: &str =
+    "UPDATE jobs SET lease_until = $1 WHERE state = 'leased' AND lease_until > $2";
+const WAITS_CLAMP: &str =
+    "UPDATE jobs SET run_at = $1 WHERE state = 'ready' AND waits AND run_at > $2";
 const QUEUE: &str = "\
 SELECT (SELECT count(*) FROM jobs WHERE state = 'ready') AS ready,
        (SELECT count(*) FROM jobs WHERE state = 'leased') AS leased,
        (SELECT min(run_at) FROM jobs WHERE state = 'ready') AS oldest,
        (SELECT max(heartbeat_at) FROM workers) AS beat";
+
+/// No wait of ours is longer: the longest told wait and the longest spread of a schedule.
+const LONGEST_WAIT: Duration = Duration::from_hours(2);
+/// A lease ends at most this much later than the longest one: beats are not in step.
+const LEASE_SLACK: Duration = Duration::from_mins(1);
 
 /// The door of the engine's upkeep.
 #[derive(Clone, Debug)]
@@ -109,10 +136,18 @@ struct LeaseRow {
 struct ExpiredRow {
     scope_id: Uuid,
     run_id: Uuid,
+    workspace_id: Uuid,
+    priority: i64,
     attempt: i64,
     max_attempts: i64,
-    succeeded: i64,
     cancel_requested_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct ReleasedRow {
+    scope_id: Uuid,
+    workspace_id: Uuid,
+    priority: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -135,13 +170,14 @@ struct WorkerDbRow {
 pub type HeldLease = (RunId, i64);
 
 impl Upkeep {
-    /// Extends every lease of this worker that has not ended, in one statement, and says which hold.
-    /// A run that is not named any more was lost: its task must stop.
+    /// Extends the leases of the runs that this worker works on, as far as they have not ended, and says
+    /// which hold. A run that is not named any more was lost: its task must stop.
     pub async fn beat(
         &self,
         worker: WorkerId,
         concurrency: u32,
         lease: Duration,
+        held: Vec<Claimed>,
     ) -> Result<Vec<HeldLease>, StoreError> {
         self.store
             .db
@@ -149,12 +185,11 @@ impl Upkeep {
                 Box::pin(async move {
                     let now = tx.now();
                     tx.execute(stmt!(WORKER_BEAT, worker.uuid(), now, concurrency)).await?;
-                    let until = now.plus(lease);
-                    let rows: Vec<LeaseRow> =
-                        tx.all(stmt!(LEASES_EXTEND, worker.uuid(), until, now)).await?;
-                    if !rows.is_empty() {
-                        tx.execute(stmt!(RUNS_BEAT, worker.uuid(), now)).await?;
-                    }
+                    let rows = match (held.is_empty(), tx.dialect()) {
+                        (true, _) => Vec::new(),
+                        (false, Dialect::Postgres) => beat_pg(tx, worker, lease, &held).await?,
+                        (false, Dialect::Sqlite) => beat_lite(tx, worker, lease, &held).await?,
+                    };
                     Ok(rows
                         .into_iter()
                         .map(|row| (RunId::from_uuid(row.run_id), row.fence))
@@ -166,29 +201,37 @@ impl Upkeep {
 
     /// Gives back every lease of a worker that shuts down, at once and with the try (F31).
     pub async fn release(&self, worker: WorkerId) -> Result<u64, StoreError> {
-        let released = self
+        let released: Vec<ReleasedRow> = self
             .store
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let now = tx.now();
-                    let released = tx.execute(stmt!(LEASES_RELEASE, worker.uuid(), now)).await?;
+                    if tx.dialect() == Dialect::Postgres {
+                        tx.all::<LeaseRow>(stmt!(LEASES_LOCK_PG, worker.uuid())).await?;
+                    }
+                    let released = tx.all(stmt!(LEASES_RELEASE, worker.uuid(), now)).await?;
                     tx.execute(stmt!(WORKER_GONE, worker.uuid())).await?;
                     Ok(released)
                 })
             })
             .await?;
-        if released > 0 {
-            self.store.wake.ring();
+        for row in &released {
+            self.ring(row.priority, row.scope_id, row.workspace_id);
         }
-        Ok(released)
+        Ok(u64::try_from(released.len()).unwrap_or(u64::MAX))
+    }
+
+    fn ring(&self, priority: i64, scope: Uuid, workspace: Uuid) {
+        self.store.wake.ring(crate::queue::Hint { priority, scope, workspace });
     }
 
     /// Takes runs from workers whose lease has ended: again, or to their end when there were too many
-    /// tries (`worker_lost`). Any process may sweep; each run is swept once.
-    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+    /// tries (`worker_lost`). Any process may sweep; each run is swept once. `lease` is the longest
+    /// that any worker of this installation takes.
+    pub async fn sweep(&self, lease: Duration) -> Result<Swept, StoreError> {
         let ids = Arc::clone(&self.store.ids);
-        let swept = self
+        let (swept, released) = self
             .store
             .db
             .write(Reach::All, move |tx| {
@@ -198,23 +241,27 @@ impl Upkeep {
                         Dialect::Postgres => LEASES_EXPIRED_PG,
                     };
                     let now = tx.now();
+                    let (longest, waits) = (now.plus(lease), now.plus(LONGEST_WAIT));
+                    tx.execute(stmt!(LEASES_CLAMP, longest, longest.plus(LEASE_SLACK))).await?;
+                    tx.execute(stmt!(WAITS_CLAMP, now, waits)).await?;
                     let expired: Vec<ExpiredRow> = tx.all(stmt!(text, now)).await?;
-                    let mut swept = Swept::default();
+                    let (mut swept, mut released) = (Swept::default(), Vec::new());
                     for row in expired {
                         if sweep_one(tx, &*ids, &row).await? {
                             swept.ended += 1;
                         } else {
                             swept.released += 1;
+                            released.push((row.priority, row.scope_id, row.workspace_id));
                         }
                     }
                     // A worker that was silent for an hour is gone for good.
                     tx.execute(stmt!(WORKERS_FORGET, now.minus(Duration::from_hours(1)))).await?;
-                    Ok(swept)
+                    Ok((swept, released))
                 })
             })
             .await?;
-        if swept.released > 0 {
-            self.store.wake.ring();
+        for (priority, scope, workspace) in released {
+            self.ring(priority, scope, workspace);
         }
         Ok(swept)
     }
@@ -255,6 +302,45 @@ impl Upkeep {
     }
 }
 
+async fn beat_pg(
+    tx: &mut Tx,
+    worker: WorkerId,
+    lease: Duration,
+    held: &[Claimed],
+) -> Result<Vec<LeaseRow>, StoreError> {
+    let list: Vec<serde_json::Value> = held
+        .iter()
+        .map(|claimed| {
+            json!({"scope_id": claimed.scope, "run_id": claimed.run.uuid(), "fence": claimed.fence})
+        })
+        .collect();
+    let (list, now) = (json!(list).to_string(), tx.now());
+    tx.all::<LeaseRow>(stmt!(LEASES_LOCK_PG, worker.uuid())).await?;
+    let extend = stmt!(LEASES_EXTEND_PG, &list, worker.uuid(), now.plus(lease), now);
+    let rows: Vec<LeaseRow> = tx.all(extend).await?;
+    tx.execute(stmt!(RUNS_BEAT_PG, list, now)).await?;
+    Ok(rows)
+}
+
+async fn beat_lite(
+    tx: &mut Tx,
+    worker: WorkerId,
+    lease: Duration,
+    held: &[Claimed],
+) -> Result<Vec<LeaseRow>, StoreError> {
+    let now = tx.now();
+    let mut rows = Vec::with_capacity(held.len());
+    for claimed in held {
+        let (scope, run, until) = (claimed.scope, claimed.run.uuid(), now.plus(lease));
+        let extend = stmt!(LEASE_EXTEND, scope, run, worker.uuid(), claimed.fence, until, now);
+        if let Some(row) = tx.optional::<LeaseRow>(extend).await? {
+            tx.execute(stmt!(RUN_BEAT, scope, run, now)).await?;
+            rows.push(row);
+        }
+    }
+    Ok(rows)
+}
+
 /// `true` when the run was ended, `false` when it may be taken again.
 async fn sweep_one(
     tx: &mut Tx,
@@ -268,8 +354,10 @@ async fn sweep_one(
         tx.execute(stmt!(JOB_RELEASE, row.scope_id, row.run_id, now)).await?;
         return Ok(false);
     }
+    let counts = recount(tx, row.scope_id, row.run_id).await?;
+    let something = counts.is_some_and(|counts| counts.succeeded > 0);
     let reason = (!canceled).then_some(ReasonCode::WorkerLost);
-    let outcome = match (canceled, row.succeeded > 0) {
+    let outcome = match (canceled, something) {
         (true, _) => Outcome::Canceled,
         (false, true) => Outcome::PartiallySucceeded,
         (false, false) => Outcome::Failed,
@@ -280,7 +368,8 @@ async fn sweep_one(
         message: reason.map(|reason| reason.message(&[])),
         failures: Vec::new(),
         context: json!({}),
+        counts: RunCounts::default(),
     };
-    end_run(tx, ids, row.scope_id, RunId::from_uuid(row.run_id), &ended).await?;
+    end_run(tx, ids, row.scope_id, RunId::from_uuid(row.run_id), &ended, false).await?;
     Ok(true)
 }

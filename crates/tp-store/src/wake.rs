@@ -2,11 +2,15 @@
 //!
 //! A lost wake-up costs one poll interval and nothing else: the jobs table is the truth.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
 use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use crate::queue::{Hint, Queue};
 
 const CHANNEL: &str = "tenantpilot_jobs";
 
@@ -14,27 +18,87 @@ const CHANNEL: &str = "tenantpilot_jobs";
 /// never part of a start's own transaction (ENGINE §5.3).
 const NOTIFY_EVERY: Duration = Duration::from_millis(10);
 
-#[derive(Clone, Debug)]
+/// How many scopes one NOTIFY names; with more it says "look for yourselves". The limit of
+/// PostgreSQL is 8,000 bytes.
+const MOST_NAMED: usize = 80;
+
 /// Tells workers that there may be work. Cheap to clone.
+#[derive(Clone, Debug)]
 pub struct Wake {
     here: Arc<Notify>,
-    elsewhere: Arc<Notify>,
+    elsewhere: Arc<Elsewhere>,
+    queue: Queue,
     closed: watch::Sender<bool>,
 }
 
+/// What other processes have not been told yet.
+#[derive(Debug)]
+struct Elsewhere {
+    /// Names this process, so that it does not listen to itself.
+    me: Uuid,
+    told: Mutex<HashSet<Hint>>,
+    notify: Notify,
+    listens: bool,
+}
+
+/// One message: who speaks, and which scopes have work (none: any).
+fn message(me: Uuid, hints: &HashSet<Hint>) -> String {
+    let mut text = me.simple().to_string();
+    if hints.len() <= MOST_NAMED {
+        for hint in hints {
+            let Hint { priority, scope, workspace } = hint;
+            text.push_str(&format!(" {priority}:{}:{}", scope.simple(), workspace.simple()));
+        }
+    }
+    text
+}
+
+/// Reads a message of another process: its hints, or none for "any". A message of our own, or of
+/// another form, is `None`.
+fn read(me: Uuid, text: &str) -> Option<Vec<Hint>> {
+    let mut words = text.split(' ');
+    let from = Uuid::try_parse(words.next()?).ok()?;
+    if from == me {
+        return None;
+    }
+    words
+        .map(|word| {
+            let mut parts = word.split(':');
+            Some(Hint {
+                priority: parts.next()?.parse().ok()?,
+                scope: Uuid::try_parse(parts.next()?).ok()?,
+                workspace: Uuid::try_parse(parts.next()?).ok()?,
+            })
+        })
+        .collect()
+}
+
 impl Wake {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(me: Uuid, queue: Queue, listens: bool) -> Self {
+        let notify = Notify::new();
+        let told = Mutex::default();
         Self {
             here: Arc::new(Notify::new()),
-            elsewhere: Arc::new(Notify::new()),
+            elsewhere: Arc::new(Elsewhere { me, told, notify, listens }),
+            queue,
             closed: watch::Sender::new(false),
         }
     }
 
-    /// Says that there may be work, here and in other processes.
-    pub fn ring(&self) {
+    /// Says that there is work in that scope, here and in other processes.
+    pub(crate) fn ring(&self, hint: Hint) {
+        self.queue.add(hint);
         self.here.notify_one();
-        self.elsewhere.notify_one();
+        if self.elsewhere.listens {
+            let told = &self.elsewhere.told;
+            told.lock().unwrap_or_else(PoisonError::into_inner).insert(hint);
+            self.elsewhere.notify.notify_one();
+        }
+    }
+
+    /// Lets a waiting worker of this process look again: a limit may have kept work back until now.
+    pub fn nudge(&self) {
+        self.here.notify_one();
     }
 
     /// Waits until somebody rings.
@@ -54,35 +118,66 @@ impl Wake {
             loop {
                 tokio::select! {
                     _ = closed.wait_for(|closed| *closed) => return,
-                    () = elsewhere.notified() => {}
+                    () = elsewhere.notify.notified() => {}
                 }
+                let hints = {
+                    let mut told = elsewhere.told.lock().unwrap_or_else(PoisonError::into_inner);
+                    std::mem::take(&mut *told)
+                };
+                let text = message(elsewhere.me, &hints);
                 // A failure costs the others one poll interval.
-                let _ =
-                    sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&speaker).await;
+                let query = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(text);
+                let _ = query.execute(&speaker).await;
                 tokio::time::sleep(NOTIFY_EVERY).await;
             }
         });
-        let (here, mut closed) = (Arc::clone(&self.here), self.closed.subscribe());
+        let (wake, mut closed) = (self.clone(), self.closed.subscribe());
         tokio::spawn(async move {
             tokio::select! {
                 _ = closed.wait_for(|closed| *closed) => {}
-                () = listen(pool, here) => {}
+                () = wake.listen(pool) => {}
             }
         });
     }
+
+    /// Listens for ever; a broken connection is made again, and counts as a ring since one may be lost.
+    async fn listen(&self, pool: PgPool) {
+        loop {
+            if let Ok(mut listener) = PgListener::connect_with(&pool).await
+                && listener.listen(CHANNEL).await.is_ok()
+            {
+                self.here.notify_one();
+                while let Ok(message) = listener.recv().await {
+                    if let Some(hints) = read(self.elsewhere.me, message.payload()) {
+                        hints.into_iter().for_each(|hint| self.queue.add(hint));
+                        self.here.notify_one();
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
 }
 
-/// Listens for ever; a broken connection is made again, and counts as a ring since one may be lost.
-async fn listen(pool: PgPool, here: Arc<Notify>) {
-    loop {
-        if let Ok(mut listener) = PgListener::connect_with(&pool).await
-            && listener.listen(CHANNEL).await.is_ok()
-        {
-            here.notify_one();
-            while listener.recv().await.is_ok() {
-                here.notify_one();
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_reads_what_it_writes_and_nothing_else() {
+        let (me, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let hint = |n| Hint { priority: 30, scope: Uuid::from_u128(n), workspace: other };
+        let few: HashSet<Hint> = (0..3).map(hint).collect();
+        let heard = read(other, &message(me, &few)).unwrap();
+        assert_eq!(heard.into_iter().collect::<HashSet<_>>(), few);
+        assert_eq!(read(me, &message(me, &few)), None, "not to oneself");
+        let many: HashSet<Hint> = (0..500).map(hint).collect();
+        let text = message(me, &many);
+        assert!(text.len() < 8000);
+        assert_eq!(read(other, &text), Some(Vec::new()), "too many to name: any");
+        assert!(message(me, &(0..80).map(hint).collect()).len() < 8000);
+        for bad in ["", "x", "0 1", &format!("{other} 1:2:3")] {
+            assert_eq!(read(me, bad), None, "{bad:?}");
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }

@@ -201,6 +201,21 @@ impl From<StartRefused> for WebError {
             StartRefused::TenantDisabled => {
                 Self::Conflict("The tenant is disabled: nothing can be started.".to_owned())
             }
+            StartRefused::GateClosed(gate) => {
+                let until = gate.expires_at.map_or_else(
+                    || "it is opened by hand".to_owned(),
+                    |at| crate::format::absolute(at),
+                );
+                Self::Conflict(format!(
+                    "{} is stopped by {} until {until}: {}",
+                    gate.kind.label(),
+                    crate::format::shown(&gate.closed_by),
+                    crate::format::shown(&gate.note),
+                ))
+            }
+            StartRefused::NothingToRetry(why) => {
+                Self::Conflict(format!("There is nothing to try again: {why}."))
+            }
             StartRefused::Store(error) => error.into(),
         }
     }

@@ -8,6 +8,7 @@ use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
     Capability, Need, StartInventorySync, ViewInventory, ViewOperations, ViewPolicies, ViewTenant,
 };
+use tp_domain::operation::{Level, OperationKind};
 
 use crate::app::App;
 use crate::{api, assets, middleware, pages};
@@ -21,8 +22,8 @@ pub(crate) enum Asks {
     SignIn,
     /// A capability in the tenant of the address.
     Tenant(Capability),
-    /// For each kind the capability of that kind (ruling 4).
-    Kind,
+    /// For each kind of that level the capability of that kind (ruling 4).
+    Kind(Level),
 }
 
 /// One address.
@@ -100,7 +101,7 @@ fn api_routes() -> Vec<Route> {
         show("/api/v1/tenants/{tenant}", needs::<ViewTenant>(), get(tenants::show)),
         show("/api/v1/runs", Asks::SignIn, get(runs::list_fleet)),
         show("/api/v1/tenants/{tenant}/runs", needs::<ViewOperations>(), get(runs::list)),
-        act("/api/v1/tenants/{tenant}/runs", Asks::Kind, post(runs::start)),
+        act("/api/v1/tenants/{tenant}/runs", Asks::Kind(Level::Tenant), post(runs::start)),
         show("/api/v1/tenants/{tenant}/runs/{id}", needs::<ViewOperations>(), get(runs::show)),
         show(
             "/api/v1/tenants/{tenant}/runs/{id}/items",
@@ -137,8 +138,9 @@ pub fn table() -> String {
                 Asks::Nothing => "nothing".to_owned(),
                 Asks::SignIn => "sign-in".to_owned(),
                 Asks::Tenant(capability) => capability.to_string(),
-                Asks::Kind => tp_domain::operation::OperationKind::ALL
+                Asks::Kind(level) => OperationKind::ALL
                     .iter()
+                    .filter(|kind| kind.facts().level == level)
                     .map(|kind| format!("{kind}: {}", kind.facts().capability))
                     .collect::<Vec<_>>()
                     .join(", "),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tp_domain::access::{StartInventorySync, ViewOperations};
 use tp_domain::ids::{RunId, WorkerId};
-use tp_domain::operation::{OperationKind, SyncInventory};
+use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::operation::OperationKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Failure, OperationRun, WaitingReason};
@@ -63,13 +64,11 @@ async fn store_objects(context: &OpContext<'_>, count: usize) -> Result<Report, 
         })
         .collect();
     let tags = PolicyType::new("roleScopeTag").unwrap();
+    context.run.steps_plan(std::slice::from_ref(&tags)).await?;
     let done = context.run.policies_observe(&tags, observed).await?;
-    let mut counts = context.run.counts();
-    counts.succeeded += done.counted;
-    counts.total = Some(counts.processed());
-    context.run.total(counts.processed()).await?;
+    context.run.progress().total(context.run.counts().processed());
     let context = serde_json::json!({"rows_written": done.rows_written, "secret": "left out"});
-    Ok(Report { counts, failures: Vec::new(), context })
+    Ok(Report { failures: Vec::new(), context })
 }
 
 impl Operation for Planned {

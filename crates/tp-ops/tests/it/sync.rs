@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tp_domain::completeness::Completeness;
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tp_catalog::registry::Catalog;
 use tp_domain::access::{StartInventorySync, ViewPolicies};
 use tp_domain::ids::WorkerId;
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::run::OperationRun;
 use tp_domain::tenant::Slug;
 use tp_engine::jitter::{Jitter, SystemJitter};

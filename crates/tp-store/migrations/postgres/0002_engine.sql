@@ -12,6 +12,9 @@ CREATE INDEX operation_runs_ended ON operation_runs (workspace_id, completed_at)
 
 -- A parent's job stands here while its children run: no worker claims it.
 ALTER TABLE jobs ADD COLUMN umbrella BOOLEAN NOT NULL DEFAULT FALSE;
+-- Whether run_at is a moment to wait for (a retry, a told wait) or only the place in the line: work
+-- that is due must not hang on a clock that was set back (TRUST F27).
+ALTER TABLE jobs ADD COLUMN waits BOOLEAN NOT NULL DEFAULT FALSE;
 DROP INDEX jobs_ready;
 -- A claim looks for the jobs of one scope in one lane, from the low-water mark on.
 CREATE INDEX jobs_lane ON jobs (priority, scope_id, run_at, run_id)

@@ -1,17 +1,20 @@
 -- What the run engine needs beside runs and jobs: items, umbrellas, schedules, gates, the Graph budget.
 
-ALTER TABLE workspaces ADD COLUMN retention_days BIGINT NOT NULL DEFAULT 90
+ALTER TABLE workspaces ADD COLUMN retention_days INTEGER NOT NULL DEFAULT 90
   CHECK (retention_days BETWEEN 7 AND 3650);
 -- How many runs of a workspace are worked on at once, over all processes (PRODUCT R-12).
-ALTER TABLE workspaces ADD COLUMN max_running BIGINT NOT NULL DEFAULT 64 CHECK (max_running > 0);
-ALTER TABLE users ADD COLUMN notify_queued BOOLEAN NOT NULL DEFAULT TRUE;
+ALTER TABLE workspaces ADD COLUMN max_running INTEGER NOT NULL DEFAULT 64 CHECK (max_running > 0);
+ALTER TABLE users ADD COLUMN notify_queued INTEGER NOT NULL DEFAULT 1;
 
 CREATE INDEX operation_runs_parent ON operation_runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX operation_runs_ended ON operation_runs (workspace_id, completed_at)
   WHERE status = 'completed';
 
 -- A parent's job stands here while its children run: no worker claims it.
-ALTER TABLE jobs ADD COLUMN umbrella BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE jobs ADD COLUMN umbrella INTEGER NOT NULL DEFAULT 0;
+-- Whether run_at is a moment to wait for (a retry, a told wait) or only the place in the line: work
+-- that is due must not hang on a clock that was set back (TRUST F27).
+ALTER TABLE jobs ADD COLUMN waits INTEGER NOT NULL DEFAULT 0;
 DROP INDEX jobs_ready;
 -- A claim looks for the jobs of one scope in one lane, from the low-water mark on.
 CREATE INDEX jobs_lane ON jobs (priority, scope_id, run_at, run_id)
@@ -21,7 +24,7 @@ CREATE INDEX jobs_leased_workspace ON jobs (workspace_id, scope_id) WHERE state 
 CREATE INDEX jobs_owner ON jobs (lease_owner) WHERE state = 'leased';
 
 -- What a step has counted: the run's own counts are the sum, refreshed now and then (ENGINE I5).
-ALTER TABLE run_steps ADD COLUMN counted BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE run_steps ADD COLUMN counted INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE run_items (
   scope_id BLOB NOT NULL,
@@ -29,30 +32,30 @@ CREATE TABLE run_items (
   item_key TEXT NOT NULL,
   workspace_id BLOB NOT NULL,
   tenant_id BLOB,
-  position BIGINT NOT NULL,
+  position INTEGER NOT NULL,
   policy_type TEXT,
   graph_id TEXT,
   name TEXT,
   state TEXT NOT NULL CHECK (state IN ('pending', 'running', 'succeeded', 'failed', 'skipped')),
   reason TEXT,
   graph_request_id TEXT,
-  attempts BIGINT NOT NULL DEFAULT 0,
-  started_at BIGINT,
-  completed_at BIGINT,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  started_at INTEGER,
+  completed_at INTEGER,
   PRIMARY KEY (scope_id, run_id, item_key),
   FOREIGN KEY (scope_id, run_id) REFERENCES operation_runs (scope_id, id),
   CHECK ((state IN ('succeeded', 'failed', 'skipped')) = (completed_at IS NOT NULL))
-);
+) STRICT;
 CREATE INDEX run_items_order ON run_items (scope_id, run_id, position);
 
 -- The runs that an umbrella run starts, in waves. The scope is the umbrella's.
 CREATE TABLE run_children (
   scope_id BLOB NOT NULL,
   run_id BLOB NOT NULL,
-  position BIGINT NOT NULL,
+  position INTEGER NOT NULL,
   workspace_id BLOB NOT NULL,
   tenant_id BLOB,
-  wave BIGINT NOT NULL,
+  wave INTEGER NOT NULL,
   child_scope BLOB NOT NULL,
   child_tenant BLOB,
   kind TEXT NOT NULL,
@@ -62,7 +65,7 @@ CREATE TABLE run_children (
   child_id BLOB,
   PRIMARY KEY (scope_id, run_id, position),
   FOREIGN KEY (scope_id, run_id) REFERENCES operation_runs (scope_id, id)
-);
+) STRICT;
 
 CREATE TABLE schedules (
   scope_id BLOB NOT NULL,
@@ -76,28 +79,28 @@ CREATE TABLE schedules (
   cadence TEXT NOT NULL,
   zone TEXT NOT NULL,
   catch_up TEXT NOT NULL CHECK (catch_up IN ('skip', 'once', 'all')),
-  spread_seconds BIGINT NOT NULL CHECK (spread_seconds >= 0),
-  enabled BOOLEAN NOT NULL,
-  next_at BIGINT,
+  spread_seconds INTEGER NOT NULL CHECK (spread_seconds >= 0),
+  enabled INTEGER NOT NULL,
+  next_at INTEGER,
   created_by TEXT,
-  created_at BIGINT NOT NULL,
-  revision BIGINT NOT NULL DEFAULT 1,
+  created_at INTEGER NOT NULL,
+  revision INTEGER NOT NULL DEFAULT 1,
   PRIMARY KEY (scope_id, id)
-);
+) STRICT;
 CREATE INDEX schedules_due ON schedules (next_at) WHERE enabled;
 
 -- One row per slot, written with the run that it starts: a slot fires once (PRODUCT R-3).
 CREATE TABLE schedule_slots (
   scope_id BLOB NOT NULL,
   schedule_id BLOB NOT NULL,
-  slot_at BIGINT NOT NULL,
+  slot_at INTEGER NOT NULL,
   workspace_id BLOB NOT NULL,
   tenant_id BLOB,
   state TEXT NOT NULL CHECK (state IN ('fired', 'skipped', 'missed', 'refused')),
   run_id BLOB,
-  at BIGINT NOT NULL,
+  at INTEGER NOT NULL,
   PRIMARY KEY (scope_id, schedule_id, slot_at)
-);
+) STRICT;
 
 -- A closed gate. scope_id is the workspace, or zero for the whole installation.
 CREATE TABLE gates (
@@ -106,10 +109,10 @@ CREATE TABLE gates (
   workspace_id BLOB,
   note TEXT NOT NULL,
   closed_by TEXT NOT NULL,
-  closed_at BIGINT NOT NULL,
-  expires_at BIGINT,
+  closed_at INTEGER NOT NULL,
+  expires_at INTEGER,
   PRIMARY KEY (scope_id, kind)
-);
+) STRICT;
 
 -- Token buckets in thousandths of a request, shared by all workers. No tenant data: no scope.
 CREATE TABLE graph_budgets (
@@ -117,8 +120,8 @@ CREATE TABLE graph_budgets (
   app TEXT NOT NULL,
   service TEXT NOT NULL,
   uses TEXT NOT NULL CHECK (uses IN ('read', 'write')),
-  tokens BIGINT NOT NULL,
-  filled_at BIGINT NOT NULL,
-  not_before BIGINT NOT NULL DEFAULT 0,
+  tokens INTEGER NOT NULL,
+  filled_at INTEGER NOT NULL,
+  not_before INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (entra_tenant_id, app, service, uses)
-);
+) STRICT;

@@ -1,6 +1,6 @@
 //! Audit rows are written once; the application's role cannot change them.
 
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 
 use crate::util::worlds;
 

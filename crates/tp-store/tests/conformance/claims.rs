@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus, Waiting, WaitingReason};
-use tp_store::{Snooze, StoreError, Swept};
+use tp_store::{ClaimRequest, Snooze, StoreError, Swept};
 
-use crate::util::{KINDS, LEASE, key, succeeded, worker, worlds};
+use crate::util::{LEASE, key, request, succeeded, worker, worlds};
 
 #[tokio::test]
 async fn a_run_is_claimed_by_one_worker() {
@@ -18,7 +18,7 @@ async fn a_run_is_claimed_by_one_worker() {
         for number in 1..=8 {
             let store = world.store().clone();
             tasks.spawn(async move {
-                store.claim_next(worker(number), KINDS, LEASE, 10).await.unwrap().is_some()
+                !store.claim_many(request(number, 5, 10)).await.unwrap().runs.is_empty()
             });
         }
         let claimed = tasks.join_all().await.into_iter().filter(|got| *got).count();
@@ -34,11 +34,9 @@ async fn a_tenant_gets_no_more_workers_than_its_limit() {
             world.start("contoso", SyncInventory::of_types(types, true)).await;
         }
         world.start("fabrikam", SyncInventory::everything()).await;
-        let store = world.store();
-        let mut tenants = Vec::new();
-        while let Some(run) = store.claim_next(worker(1), KINDS, LEASE, 2).await.unwrap() {
-            tenants.push(run.claimed().tenant().unwrap());
-        }
+        let claimed = world.claim_many(1, 10, 2).await;
+        let mut tenants: Vec<_> =
+            claimed.iter().map(|run| run.claimed().tenant().unwrap()).collect();
         tenants.sort();
         assert_eq!(tenants, [world.contoso, world.contoso, world.fabrikam]);
     }
@@ -48,7 +46,8 @@ async fn a_tenant_gets_no_more_workers_than_its_limit() {
 async fn an_unknown_kind_is_left_in_the_queue() {
     for world in worlds().await {
         world.start("contoso", SyncInventory::everything()).await;
-        assert!(world.store().claim_next(worker(1), &[], LEASE, 2).await.unwrap().is_none());
+        let knows_nothing = ClaimRequest { kinds: Vec::new(), ..request(1, 5, 2) };
+        assert!(world.store().claim_many(knows_nothing).await.unwrap().runs.is_empty());
         assert_eq!(world.store().upkeep().queue().await.unwrap().ready, 1);
     }
 }
@@ -59,7 +58,7 @@ async fn a_finished_run_tells_its_initiator_once() {
         let claim = world.claimed("contoso").await;
         let id = claim.id();
         assert_eq!(claim.attempt(), 1);
-        claim.total(0).await.unwrap();
+        claim.progress().total(0);
         claim.finish(succeeded()).await.unwrap();
         let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
         assert_eq!(run.state.outcome(), Outcome::Succeeded);
@@ -76,17 +75,23 @@ async fn a_worker_that_lost_its_lease_changes_nothing() {
         let sleeper = world.claimed("contoso").await;
         let id = sleeper.id();
         world.db.clock.advance(LEASE + Duration::from_secs(1));
-        let swept = world.store().upkeep().sweep().await.unwrap();
+        let swept = world.store().upkeep().sweep(LEASE).await.unwrap();
         assert_eq!(swept, Swept { released: 1, ended: 0 }, "{}", world.db.name());
         let heir = world.claim(2).await.unwrap();
         assert_eq!((heir.id(), heir.attempt()), (id, 2));
         let lost = |result: Result<(), StoreError>| matches!(result, Err(StoreError::LeaseLost));
-        assert!(lost(sleeper.phase("late").await));
-        assert!(lost(sleeper.total(9).await));
-        assert!(lost(sleeper.waiting(None).await));
+        sleeper.progress().phase("late");
+        let late = vec![(sleeper.claimed(), sleeper.progress().clone())];
+        assert_eq!(world.store().upkeep().pulse(worker(1), late).await.unwrap(), []);
+        assert!(matches!(sleeper.items_plan(Vec::new()).await, Err(StoreError::LeaseLost)));
         assert!(lost(sleeper.step_begin(&key("roleScopeTag")).await));
         assert!(matches!(sleeper.hold_types(None).await, Err(StoreError::LeaseLost)));
-        let held = world.store().upkeep().beat(worker(1), 8, LEASE).await.unwrap();
+        let held = world
+            .store()
+            .upkeep()
+            .beat(worker(1), 8, LEASE, vec![sleeper.claimed()])
+            .await
+            .unwrap();
         assert!(held.is_empty(), "an ended lease is not revived");
         assert!(lost(sleeper.finish(succeeded()).await));
         let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
@@ -102,14 +107,14 @@ async fn a_run_whose_workers_die_ends_as_worker_lost() {
         let id = world.claimed("contoso").await.id();
         for attempt in 2..=3 {
             world.db.clock.advance(LEASE + Duration::from_secs(1));
-            world.store().upkeep().sweep().await.unwrap();
+            world.store().upkeep().sweep(LEASE).await.unwrap();
             assert_eq!(
                 world.claim(attempt).await.unwrap().attempt(),
                 u32::try_from(attempt).unwrap()
             );
         }
         world.db.clock.advance(LEASE + Duration::from_secs(1));
-        let swept = world.store().upkeep().sweep().await.unwrap();
+        let swept = world.store().upkeep().sweep(LEASE).await.unwrap();
         assert_eq!(swept, Swept { released: 0, ended: 1 });
         let run = world.runs("contoso").await.run_get(id).await.unwrap().unwrap();
         assert_eq!(run.state.outcome(), Outcome::Failed);
@@ -153,8 +158,8 @@ async fn two_runs_never_write_the_same_types_at_once() {
         world.start("contoso", types("roleScopeTag")).await;
         world.start("fabrikam", types("roleScopeTag")).await;
         let all = world.claim(1).await.unwrap();
-        let one = world.claim(1).await.unwrap();
         let other = world.claim(1).await.unwrap();
+        let one = world.claim(1).await.unwrap();
         assert!(all.hold_types(None).await.unwrap());
         assert!(!one.hold_types(Some(&[key("roleScopeTag")])).await.unwrap());
         assert!(other.hold_types(Some(&[key("roleScopeTag")])).await.unwrap(), "another tenant");
@@ -186,11 +191,14 @@ async fn a_wait_is_said_and_taken_back() {
         let claim = world.claimed("contoso").await;
         let until = claim.now().plus(Duration::from_secs(12));
         let waiting = Waiting { reason: WaitingReason::Throttled, until };
-        claim.waiting(Some(waiting)).await.unwrap();
+        claim.progress().waiting(Some(waiting));
+        let told = || vec![(claim.claimed(), claim.progress().clone())];
+        world.store().upkeep().pulse(worker(1), told()).await.unwrap();
         let get =
             || async { world.runs("contoso").await.run_get(claim.id()).await.unwrap().unwrap() };
         assert_eq!(get().await.waiting, Some(waiting));
-        claim.waiting(None).await.unwrap();
+        claim.progress().waiting(None);
+        world.store().upkeep().pulse(worker(1), told()).await.unwrap();
         assert_eq!(get().await.waiting, None);
     }
 }

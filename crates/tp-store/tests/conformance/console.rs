@@ -32,7 +32,7 @@ async fn the_console_refuses_what_is_taken() {
 async fn a_run_of_the_product_itself_tells_nobody() {
     for world in worlds().await {
         let console = world.store().console();
-        let request = tp_domain::operation::SyncInventory::everything();
+        let request = tp_domain::inventory_sync::SyncInventory::everything();
         let started = console.run_start(world.workspace, world.contoso, &request).await.unwrap();
         assert!(matches!(&started, tp_store::Started::Created(run) if run.initiator.is_none()));
         let again = console.run_start(world.workspace, world.contoso, &request).await.unwrap();

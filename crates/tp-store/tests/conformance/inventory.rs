@@ -92,14 +92,14 @@ async fn a_run_that_is_taken_over_counts_each_object_once() {
         let observed = vec![policy("a", "A"), policy("b", "B"), policy("a", "A")];
         claim.policies_observe(&tags, observed.clone()).await.unwrap();
         world.db.clock.advance(LEASE + Duration::from_secs(1));
-        world.store().upkeep().sweep().await.unwrap();
+        world.store().upkeep().sweep(LEASE).await.unwrap();
         let heir = world.claim(2).await.unwrap();
         assert_eq!(heir.counts().succeeded, 2, "{}", world.db.name());
         let steps = heir.steps_plan(std::slice::from_ref(&tags)).await.unwrap();
         assert_eq!(steps.len(), 1);
         heir.policies_observe(&tags, observed).await.unwrap();
         heir.type_end(&tags, complete(2, "ab")).await.unwrap();
-        heir.total(2).await.unwrap();
+        heir.progress().total(2);
         let id = heir.id();
         heir.finish(succeeded()).await.unwrap();
         let scope = world.runs("contoso").await;
@@ -119,11 +119,15 @@ async fn groups_feed_the_directory_cache() {
             group_type: "security".to_owned(),
         };
         let claim = world.claimed("contoso").await;
-        let first = claim.groups_observe(vec![group("Pilot"), group("Pilot")]).await.unwrap();
+        claim.steps_plan(&[key("group")]).await.unwrap();
+        let first = claim
+            .groups_observe(&key("group"), vec![group("Pilot"), group("Pilot")])
+            .await
+            .unwrap();
         assert_eq!(first, Observed { counted: 1, rows_written: 1 });
-        let same = claim.groups_observe(vec![group("Pilot")]).await.unwrap();
+        let same = claim.groups_observe(&key("group"), vec![group("Pilot")]).await.unwrap();
         assert_eq!(same, Observed::default());
-        let renamed = claim.groups_observe(vec![group("Pilots")]).await.unwrap();
+        let renamed = claim.groups_observe(&key("group"), vec![group("Pilots")]).await.unwrap();
         assert_eq!(renamed, Observed { counted: 0, rows_written: 1 });
         let groups = world.policies("contoso").await.group_list().await.unwrap();
         assert_eq!(groups.len(), 1, "{}", world.db.name());
@@ -138,6 +142,7 @@ async fn hostile_texts_are_kept_as_text() {
         let claim = world.claimed("contoso").await;
         let tags = key("roleScopeTag");
         let name = "nul \0 quote ' -- \u{202e} <script>";
+        claim.steps_plan(std::slice::from_ref(&tags)).await.unwrap();
         claim.policies_observe(&tags, vec![policy("x'; --", name)]).await.unwrap();
         let page = world
             .policies("contoso")

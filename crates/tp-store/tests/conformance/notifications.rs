@@ -1,6 +1,6 @@
 //! The initiator is told, and nobody else.
 
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 
 use crate::util::{succeeded, worlds};
 

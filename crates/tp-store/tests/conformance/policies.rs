@@ -11,6 +11,8 @@ async fn policies_are_searched_sorted_and_paged() {
         let claim = world.claimed("contoso").await;
         let mut seen = vec![policy("1", "Zeta 50%"), policy("2", "alpha"), policy("3", "Über")];
         seen[2].platform = Some("iOS".to_owned());
+        let types = [key("deviceConfiguration"), key("roleScopeTag")];
+        claim.steps_plan(&types).await.unwrap();
         claim.policies_observe(&key("deviceConfiguration"), seen).await.unwrap();
         claim.policies_observe(&key("roleScopeTag"), vec![policy("1", "beta")]).await.unwrap();
         claim.finish(succeeded()).await.unwrap();

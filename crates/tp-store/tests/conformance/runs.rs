@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus};
 use tp_store::{HowStarted, IdempotencyKey, RunFilter, RunTab, StartRefused, Started};
@@ -161,7 +161,6 @@ async fn lists_page_without_doubles_and_filter() {
             world.db.clock.advance(Duration::from_secs(1));
         }
         let mut claim = world.claim(1).await.unwrap();
-        claim.phase("Reading").await.unwrap();
         let failed = tp_store::Ended {
             outcome: Outcome::Failed,
             reason: Some(ReasonCode::GraphUnavailable),

@@ -3,7 +3,7 @@
 use tp_domain::access::{
     Capability, ManageTenant, Role, StartInventorySync, ViewPolicies, ViewTenant,
 };
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_store::Refused;
 
 use crate::util::{at, new_tenant, worlds};

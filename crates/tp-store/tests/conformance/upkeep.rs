@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 
 use crate::util::{LEASE, worker, worlds};
 
@@ -13,9 +13,9 @@ async fn a_beat_extends_what_is_held() {
         let upkeep = world.store().upkeep();
         for _ in 0..5 {
             world.db.clock.advance(Duration::from_secs(20));
-            let held = upkeep.beat(worker(1), 8, LEASE).await.unwrap();
+            let held = upkeep.beat(worker(1), 8, LEASE, vec![claim.claimed()]).await.unwrap();
             assert_eq!(held, [claim.claimed().lease()], "{}", world.db.name());
-            assert_eq!(upkeep.sweep().await.unwrap(), tp_store::Swept::default());
+            assert_eq!(upkeep.sweep(LEASE).await.unwrap(), tp_store::Swept::default());
         }
         let run = world.runs("contoso").await.run_get(claim.id()).await.unwrap().unwrap();
         assert_eq!(run.heartbeat_at, Some(world.store().now()));
@@ -28,8 +28,10 @@ async fn a_beat_extends_what_is_held() {
 #[tokio::test]
 async fn a_worker_that_shuts_down_gives_its_runs_back_at_once() {
     for world in worlds().await {
-        let id = world.claimed("contoso").await.id();
-        world.store().upkeep().beat(worker(1), 8, LEASE).await.unwrap();
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        let held = vec![claim.claimed()];
+        world.store().upkeep().beat(worker(1), 8, LEASE, held).await.unwrap();
         assert_eq!(world.store().upkeep().release(worker(1)).await.unwrap(), 1);
         let heir = world.claim(2).await.unwrap();
         assert_eq!((heir.id(), heir.attempt()), (id, 1), "no try was used up");

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use tp_domain::access::{Role, StartInventorySync, ViewOperations, ViewPolicies};
 use tp_domain::ids::{TenantId, UserId, WorkerId, WorkspaceId};
-use tp_domain::operation::{OperationKind, SyncInventory};
+use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::operation::OperationKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::tenant::Slug;
 use tp_store::testing::{TestDatabase, databases};
 use tp_store::{
-    Actor, ClaimedRun, HowStarted, NewTenant, NewUser, Started, Store, TenantRef, TenantScope,
+    Actor, ClaimRequest, ClaimedRun, HowStarted, NewTenant, NewUser, Started, Store, TenantRef,
+    TenantScope,
 };
 use uuid::Uuid;
 
@@ -114,6 +116,10 @@ pub(crate) fn worker(number: u128) -> WorkerId {
     WorkerId::from_uuid(Uuid::from_u128(number))
 }
 
+pub(crate) fn request(by: u128, most: u32, per_tenant: u32) -> ClaimRequest {
+    ClaimRequest { worker: worker(by), kinds: KINDS.to_vec(), lease: LEASE, per_tenant, most }
+}
+
 impl World {
     pub(crate) fn store(&self) -> &Store {
         &self.db.store
@@ -136,7 +142,14 @@ impl World {
     }
 
     pub(crate) async fn claim(&self, by: u128) -> Option<ClaimedRun> {
-        self.store().claim_next(worker(by), KINDS, LEASE, 10).await.unwrap()
+        self.claim_many(by, 1, 10).await.pop()
+    }
+
+    /// Claims up to `most` runs of all scopes that have work.
+    pub(crate) async fn claim_many(&self, by: u128, most: u32, per_tenant: u32) -> Vec<ClaimedRun> {
+        let store = self.store();
+        store.discover().await.unwrap();
+        store.claim_many(request(by, most, per_tenant)).await.unwrap().runs
     }
 
     /// Starts a sync of everything and claims it.
@@ -153,5 +166,6 @@ pub(crate) fn succeeded() -> tp_store::Ended {
         message: None,
         failures: Vec::new(),
         context: serde_json::json!({}),
+        counts: tp_domain::counts::RunCounts::default(),
     }
 }

@@ -143,7 +143,7 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
         Asks::Nothing => "Nothing is needed.".to_owned(),
         Asks::SignIn => "Needs a token or a session.".to_owned(),
         Asks::Tenant(capability) => format!("Needs the capability {capability}."),
-        Asks::Kind => "Needs the capability of the kind.".to_owned(),
+        Asks::Kind(_) => "Needs the capability of the kind.".to_owned(),
     };
     let id = format!(
         "{}{}",

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use tp_domain::access::{StartInventorySync, ViewOperations};
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
-use tp_domain::operation::{InputError, OperationKind, SyncInventory, canonical};
+use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::operation::{InputError, OperationKind, canonical};
 use tp_domain::run::{Outcome, RunStatus, StepState};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
@@ -207,6 +208,10 @@ pub(crate) async fn start(
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }
+        OperationKind::ScheduleExecute | OperationKind::RunsPrune => Err(input_error(
+            "/kind".to_owned(),
+            "is a kind of the workspace; start it with POST /api/v1/workspaces/{workspace}/runs",
+        )),
     }
 }
 

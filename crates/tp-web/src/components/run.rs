@@ -25,6 +25,11 @@ pub(crate) fn took(run: &OperationRun, now: Timestamp) -> Option<Duration> {
 /// Why a run is not moving, in words.
 pub(crate) fn waiting_words(run: &OperationRun, now: Timestamp) -> Option<String> {
     let waiting = run.waiting.filter(|waiting| waiting.until > now)?;
+    if waiting.reason == WaitingReason::Children {
+        let counts = run.counts;
+        let total = counts.total.map_or_else(|| "–".to_owned(), format::number);
+        return Some(format!("{} of {total} runs have ended", format::number(counts.processed())));
+    }
     let left = format::duration(waiting.until.since(now).max(Duration::from_secs(1)));
     Some(match waiting.reason {
         WaitingReason::Throttled => format!("Microsoft Graph asked us to wait: {left} left"),
@@ -35,6 +40,7 @@ pub(crate) fn waiting_words(run: &OperationRun, now: Timestamp) -> Option<String
         WaitingReason::ExternalApproval => {
             "Waiting for a second administrator in Microsoft Intune".to_owned()
         }
+        WaitingReason::Children => "Waiting for the runs that belong to it".to_owned(),
     })
 }
 

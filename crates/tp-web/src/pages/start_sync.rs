@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use tp_domain::access::{Capability, StartInventorySync};
 use tp_domain::ids::RunId;
-use tp_domain::operation::SyncInventory;
+use tp_domain::inventory_sync::SyncInventory;
 use tp_store::{HowStarted, Started, TenantScope};
 
 use crate::app::App;

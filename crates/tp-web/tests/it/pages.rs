@@ -16,6 +16,7 @@ fn ended(outcome: Outcome) -> Ended {
         message: reason.map(|reason| reason.message(&[])),
         failures: Vec::new(),
         context: serde_json::json!({}),
+        counts: tp_domain::counts::RunCounts::default(),
     }
 }
 
@@ -87,13 +88,17 @@ async fn a_run_has_a_page_in_every_state() {
             let page = || async { world.get(Some(&operator), &path).await.text };
             assert!(page().await.contains("Queued"), "{outcome}");
             let claim = world.claim().await;
-            claim.phase("Reading policy types: 1 of 84").await.unwrap();
+            claim.progress().phase("Reading policy types: 1 of 84");
+            world.pulse(&claim).await;
             let running = page().await;
             assert!(running.contains("Running") && running.contains("1 of 84"));
             let until = claim.now().plus(std::time::Duration::from_secs(12));
-            claim.waiting(Some(Waiting { reason: WaitingReason::Throttled, until })).await.unwrap();
+            let waiting = Waiting { reason: WaitingReason::Throttled, until };
+            claim.progress().waiting(Some(waiting));
+            world.pulse(&claim).await;
             assert!(page().await.contains("Microsoft Graph asked us to wait"));
-            claim.total(3).await.unwrap();
+            claim.progress().total(3);
+            world.pulse(&claim).await;
             is_whole(&page().await, &path);
             claim.finish(ended(*outcome)).await.unwrap();
             let text = page().await;
@@ -141,6 +146,7 @@ async fn hostile_names_stay_text() {
             metadata: serde_json::json!({"state": "<u>"}),
         };
         let key = PolicyType::new("roleScopeTag").unwrap();
+        claim.steps_plan(std::slice::from_ref(&key)).await.unwrap();
         claim.policies_observe(&key, vec![seen]).await.unwrap();
         let list = world.get(Some(&operator), "/t/contoso/policies").await.text;
         assert!(

@@ -13,7 +13,7 @@ use tp_domain::ids::{TenantId, WorkerId};
 use tp_domain::operation::OperationKind;
 use tp_domain::tenant::Slug;
 use tp_store::testing::{TestDatabase, databases};
-use tp_store::{ClaimedRun, NewTenant, NewUser, SystemIds};
+use tp_store::{ClaimRequest, ClaimedRun, NewTenant, NewUser, SystemIds};
 use tp_web::{App, WebSettings};
 use uuid::Uuid;
 
@@ -162,10 +162,25 @@ impl World {
         self.db.store.test_count("SELECT count(*) AS n FROM operation_runs").await
     }
 
+    pub(crate) fn worker() -> WorkerId {
+        WorkerId::from_uuid(Uuid::from_u128(1))
+    }
+
     pub(crate) async fn claim(&self) -> ClaimedRun {
-        let worker = WorkerId::from_uuid(Uuid::from_u128(1));
-        let lease = std::time::Duration::from_secs(30);
-        let kinds = [OperationKind::InventorySync];
-        self.db.store.claim_next(worker, &kinds, lease, 9).await.unwrap().unwrap()
+        let request = ClaimRequest {
+            worker: Self::worker(),
+            kinds: vec![OperationKind::InventorySync],
+            lease: std::time::Duration::from_secs(30),
+            per_tenant: 9,
+            most: 1,
+        };
+        self.db.store.discover().await.unwrap();
+        self.db.store.claim_many(request).await.unwrap().runs.pop().unwrap()
+    }
+
+    /// Writes what the run says of itself, as the engine does twice a second.
+    pub(crate) async fn pulse(&self, claim: &ClaimedRun) {
+        let told = vec![(claim.claimed(), claim.progress().clone())];
+        self.db.store.upkeep().pulse(Self::worker(), told).await.unwrap();
     }
 }

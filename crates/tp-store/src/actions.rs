@@ -43,7 +43,8 @@ const RELEASE: &str = "\
 UPDATE jobs
 SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3, waits = FALSE
 WHERE scope_id = $1 AND run_id = $2 AND (state = 'leased' OR waits)";
-const OF_WORKSPACE: &str = "SELECT 1 AS n FROM tenants WHERE id = $1 AND workspace_id = $2";
+const OF_WORKSPACE: &str =
+    "SELECT CAST(1 AS BIGINT) AS n FROM tenants WHERE id = $1 AND workspace_id = $2";
 const FAILED_TYPES: &str = "\
 SELECT policy_type FROM run_steps
 WHERE scope_id = $1 AND run_id = $2 AND state IN ('failed', 'partial') ORDER BY position";

@@ -1,7 +1,7 @@
 //! The runs that workers hold: claim and what a claim may do. Each write is checked against the lease
 //! and its fencing number; a worker that lost its lease changes nothing (ENGINE I4).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -394,12 +394,12 @@ async fn take_in_turn(
 ) -> Result<(Vec<JobRow>, Vec<Looked>), StoreError> {
     let (mut jobs, mut looked) = (Vec::new(), Vec::new());
     for (lane, candidates) in lanes {
-        let mut candidates = candidates.into_iter().peekable();
-        while room.most > 0 && candidates.peek().is_some() {
+        let mut candidates: VecDeque<Candidate> = candidates.into();
+        while room.most > 0 && !candidates.is_empty() {
             let mut chosen: Vec<Candidate> = Vec::new();
             let bound = room.most.min(SCOPES_PER_LOOK);
             while chosen.len() < bound
-                && let Some(candidate) = candidates.next()
+                && let Some(candidate) = candidates.pop_front()
             {
                 // A scope at its limit keeps its hint: it is ready as soon as something ends.
                 if room.of(&candidate.hint) > 0 {
@@ -434,6 +434,10 @@ async fn take_in_turn(
                     None => tx.now(),
                 };
                 room.use_up(&candidate.hint, own.len());
+                if !all {
+                    // It has more: its next turn comes after everybody else's.
+                    candidates.push_back(candidate);
+                }
                 looked.push(Looked { candidate, cleared, all });
             }
             jobs.extend(taken);

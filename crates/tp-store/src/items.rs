@@ -5,6 +5,7 @@ use tp_domain::ids::{RunId, TenantId};
 use tp_domain::item::{ItemEnd, ItemState, ItemSubject, RunItem};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
+use tp_domain::run::{FailedItem, Failure};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -42,8 +43,24 @@ INSERT INTO run_items (scope_id, run_id, item_key, workspace_id, tenant_id, posi
 SELECT scope_id, $3, item_key, workspace_id, tenant_id, position, policy_type, graph_id, name, 'pending'
 FROM run_items WHERE scope_id = $1 AND run_id = $2 AND state = 'failed'";
 
+const FAILED_BY_CODE: &str = "\
+SELECT reason, count(*) AS n FROM run_items
+WHERE scope_id = $1 AND run_id = $2 AND state = 'failed' AND reason IS NOT NULL
+GROUP BY reason ORDER BY n DESC, reason";
+const FAILED_OF_CODE: &str = "\
+SELECT item_key, position, policy_type, graph_id, name, state, reason, graph_request_id, attempts,
+       started_at, completed_at
+FROM run_items WHERE scope_id = $1 AND run_id = $2 AND state = 'failed' AND reason = $3
+ORDER BY position LIMIT 100";
+
 /// The longest key and the longest name that are kept.
 const LONGEST: usize = 300;
+
+#[derive(sqlx::FromRow)]
+struct CodeRow {
+    reason: String,
+    n: i64,
+}
 
 #[derive(sqlx::FromRow)]
 struct ItemRow {
@@ -174,6 +191,33 @@ impl ClaimedRun {
         Ok(begun == 1)
     }
 
+    /// What failed so far, by code: exact counts and the first items of each (PRODUCT R-7).
+    pub async fn items_failures(&self) -> Result<Vec<Failure>, StoreError> {
+        let (scope, run) = (self.claimed.scope, self.claimed.run.uuid());
+        self.store
+            .db
+            .read(self.claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    let codes: Vec<CodeRow> = tx.all(stmt!(FAILED_BY_CODE, scope, run)).await?;
+                    let mut failures = Vec::with_capacity(codes.len());
+                    for CodeRow { reason, n } in codes {
+                        let rows: Vec<ItemRow> =
+                            tx.all(stmt!(FAILED_OF_CODE, scope, run, &reason)).await?;
+                        let code: ReasonCode =
+                            reason.parse().map_err(|_| bad_row("run_items", "reason"))?;
+                        failures.push(Failure {
+                            code,
+                            message: code.message(&[]),
+                            count: u64::try_from(n).unwrap_or(0),
+                            items: rows.into_iter().map(failed_item).collect::<Result<_, _>>()?,
+                        });
+                    }
+                    Ok(failures)
+                })
+            })
+            .await
+    }
+
     /// Ends an item. `false` when it had ended already: then nothing is counted twice.
     pub async fn item_end(&self, key: &str, end: ItemEnd) -> Result<bool, StoreError> {
         self.records();
@@ -212,6 +256,17 @@ impl ClaimedRun {
         }
         Ok(ended == 1)
     }
+}
+
+fn failed_item(row: ItemRow) -> Result<FailedItem, StoreError> {
+    let item = RunItem::try_from(row)?;
+    Ok(FailedItem {
+        policy_type: item.subject.policy_type,
+        graph_id: item.subject.graph_id,
+        name: item.subject.name,
+        graph_request_id: item.graph_request_id,
+        permission: None,
+    })
 }
 
 async fn page(

@@ -31,6 +31,14 @@ const MARK_READ: &str =
 const MARK_ALL: &str = "\
 UPDATE notifications SET read_at = $3 WHERE user_id = $1 AND workspace_id = $2 AND read_at IS NULL";
 
+const NOTIFY_QUEUED: &str = "SELECT notify_queued FROM users WHERE id = $1";
+const NOTIFY_QUEUED_SET: &str = "UPDATE users SET notify_queued = $2 WHERE id = $1";
+
+#[derive(sqlx::FromRow)]
+struct SwitchRow {
+    notify_queued: bool,
+}
+
 #[derive(sqlx::FromRow)]
 struct NotificationRow {
     id: Uuid,
@@ -131,5 +139,18 @@ impl Hall {
                 })
             })
             .await
+    }
+
+    /// Whether this person is told when their runs are queued. The end is always told.
+    pub async fn notify_queued(&self, actor: &Actor) -> Result<bool, StoreError> {
+        let stmt = stmt!(NOTIFY_QUEUED, actor.user.uuid());
+        let row: SwitchRow = self.store.db.read(Reach::All, |tx| Box::pin(tx.one(stmt))).await?;
+        Ok(row.notify_queued)
+    }
+
+    /// Switches it.
+    pub async fn notify_queued_set(&self, actor: &Actor, on: bool) -> Result<(), StoreError> {
+        let stmt = stmt!(NOTIFY_QUEUED_SET, actor.user.uuid(), on);
+        self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt))).await.map(drop)
     }
 }

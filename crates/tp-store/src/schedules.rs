@@ -66,8 +66,8 @@ const TENANT_ACTIVE: &str =
 const WORKSPACES: &str = "\
 SELECT id FROM workspaces w WHERE NOT EXISTS (
   SELECT 1 FROM schedules s WHERE s.scope_id = w.id AND s.id = w.id)";
-pub(crate) const GATED: &str = "\
-SELECT 1 AS n FROM gates WHERE scope_id IN ($1, $2) AND kind IN ('*', $3)
+const GATED: &str = "\
+SELECT CAST(1 AS BIGINT) AS n FROM gates WHERE scope_id IN ($1, $2) AND kind IN ('*', $3)
 AND (expires_at IS NULL OR expires_at > $4)";
 
 /// A slot that is seen later than this was missed; a scheduler looks once a second.

@@ -3,18 +3,27 @@
 //! Each test runs its story on SQLite, and on PostgreSQL when `TENANTPILOT_TEST_POSTGRES` names a
 //! server (`cargo xtask ci` always starts one).
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
 mod util;
 
+mod actions;
 mod audit;
+mod budgets;
+mod children;
 mod claims;
 mod console;
+mod fairness;
+mod gates;
 mod hall;
 mod inventory;
+mod items;
 mod migrations;
 mod notifications;
 mod policies;
+mod prune;
 mod runs;
+mod schedules;
 mod tenancy;
 mod upkeep;
+mod workspace;

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use tp_domain::access::{Role, StartInventorySync, ViewOperations, ViewPolicies};
-use tp_domain::ids::{TenantId, UserId, WorkerId, WorkspaceId};
+use tp_domain::access::{Need, Role, StartInventorySync, ViewOperations, ViewPolicies};
+use tp_domain::ids::{RunId, TenantId, UserId, WorkerId, WorkspaceId};
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::OperationKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
+use tp_domain::run::OperationRun;
 use tp_domain::tenant::Slug;
 use tp_store::testing::{TestDatabase, databases};
 use tp_store::{
     Actor, ClaimRequest, ClaimedRun, HowStarted, NewTenant, NewUser, Started, Store, TenantRef,
-    TenantScope,
+    TenantScope, WorkspaceScope,
 };
 use uuid::Uuid;
 
@@ -150,6 +151,25 @@ impl World {
         let store = self.store();
         store.discover().await.unwrap();
         store.claim_many(request(by, most, per_tenant)).await.unwrap().runs
+    }
+
+    pub(crate) async fn scope<C: Need>(&self, slug: &str) -> TenantScope<C> {
+        self.store().enter(&self.owner, &at(slug)).await.unwrap()
+    }
+
+    pub(crate) async fn whole<C: Need>(&self) -> WorkspaceScope<C> {
+        self.store().enter_workspace(&self.owner, self.workspace).await.unwrap()
+    }
+
+    pub(crate) async fn run(&self, slug: &str, id: RunId) -> OperationRun {
+        self.runs(slug).await.run_get(id).await.unwrap().unwrap()
+    }
+
+    /// Claims every kind, one run.
+    pub(crate) async fn claim_any(&self, by: u128) -> Option<ClaimedRun> {
+        self.store().discover().await.unwrap();
+        let request = ClaimRequest { kinds: OperationKind::ALL.to_vec(), ..request(by, 1, 10) };
+        self.store().claim_many(request).await.unwrap().runs.pop()
     }
 
     /// Starts a sync of everything and claims it.

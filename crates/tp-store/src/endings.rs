@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tp_domain::actor::Initiator;
+use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::counts::RunCounts;
-use tp_domain::ids::{Ids, NotificationId, RunId};
+use tp_domain::ids::{Ids, NotificationId, RunId, TenantId, WorkspaceId};
 use tp_domain::message::SafeMessage;
 use tp_domain::notification::Moment;
 use tp_domain::operation::OperationKind;
@@ -16,6 +18,7 @@ use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Failure, Outcome, WaitingReason};
 use uuid::Uuid;
 
+use crate::audit::audit;
 use crate::claims::{Claimed, ClaimedRun};
 use crate::db::{Db, Reach, Tx};
 use crate::error::StoreError;
@@ -361,7 +364,10 @@ impl ClaimedRun {
         loop {
             let ended = ended.clone();
             let result = match &self.store.endings {
-                Some(endings) if !recorded => endings.end(self.claimed, ended).await,
+                // A refusal is audited: that is not part of a group.
+                Some(endings) if !recorded && ended.outcome != Outcome::Blocked => {
+                    endings.end(self.claimed, ended).await
+                }
                 _ => {
                     let ids = Arc::clone(&self.store.ids);
                     end_alone(&self.store.db, ids, self.claimed, ended, recorded).await
@@ -521,6 +527,18 @@ async fn after_end(
     row: FinishedRow,
 ) -> Result<(), StoreError> {
     tx.execute(stmt!(JOB_DELETE, scope, run.uuid())).await?;
+    if outcome == Outcome::Blocked {
+        let note = AuditNote {
+            actor: Initiator::System,
+            action: AuditAction::RunBlocked,
+            target: ("run", run.to_string()),
+            tenant: row.tenant_id.map(TenantId::from_uuid),
+            run: Some(run),
+            request_id: None,
+            details: json!({"kind": row.kind}),
+        };
+        audit(tx, ids, WorkspaceId::from_uuid(row.workspace_id), &note).await?;
+    }
     if outcome.needs_attention() {
         tx.execute(stmt!(
             ATTENTION_INSERT,

@@ -73,6 +73,12 @@ impl Stmt {
         Self { sql: sql.into_sql_str(), values }
     }
 
+    /// A query of a test or a proof.
+    #[cfg(feature = "testing")]
+    pub(crate) fn of_test(sql: String) -> Self {
+        Self { sql: AssertSqlSafe(sql).into_sql_str(), values: Vec::new() }
+    }
+
     pub(crate) fn lite(&self) -> Query<'_, Sqlite, SqliteArguments> {
         let mut query = sqlx::query(self.sql.clone());
         for value in &self.values {

@@ -201,6 +201,40 @@ impl Store {
         row.n
     }
 
+    /// Holds a snapshot open on PostgreSQL until the answer is dropped: nothing dead can be vacuumed.
+    pub async fn test_hold_snapshot(&self) -> impl Drop + Send {
+        let Db::Pg { pool, .. } = &self.db else { unreachable!("PostgreSQL only") };
+        let mut conn = pool.acquire().await.unwrap();
+        let text = "SET idle_in_transaction_session_timeout = 0; \
+                    BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM operation_runs";
+        sqlx::raw_sql(text).execute(&mut *conn).await.unwrap();
+        HeldSnapshot(Some(conn))
+    }
+
+    /// The same for text that is put together, of a proof.
+    pub async fn test_count_text(&self, sql: &str) -> i64 {
+        use crate::db::Reach;
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            n: i64,
+        }
+        let stmt = crate::stmt::Stmt::of_test(sql.to_owned());
+        let row: Row = self.db.read(Reach::All, |tx| Box::pin(tx.one(stmt))).await.unwrap();
+        row.n
+    }
+
+    /// The rows of a query with one text column, past every door.
+    pub async fn test_texts(&self, sql: &str) -> Vec<String> {
+        use crate::db::Reach;
+        #[derive(sqlx::FromRow)]
+        struct Row {
+            t: String,
+        }
+        let stmt = crate::stmt::Stmt::of_test(sql.to_owned());
+        let rows: Vec<Row> = self.db.read(Reach::All, |tx| Box::pin(tx.all(stmt))).await.unwrap();
+        rows.into_iter().map(|row| row.t).collect()
+    }
+
     /// Runs fixed text, past every door.
     pub async fn test_execute(&self, sql: &'static str) -> Result<(), StoreError> {
         use crate::db::Reach;
@@ -280,6 +314,17 @@ WHERE outcome IN ('failed', 'partially_succeeded') ORDER BY created_at DESC LIMI
                 sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
             }
             (Db::Pg { .. }, DatabaseUrl::Sqlite(_)) => unreachable!("the URL of another database"),
+        }
+    }
+}
+
+/// A connection with an open transaction; it leaves the pool for good.
+struct HeldSnapshot(Option<sqlx::pool::PoolConnection<sqlx::Postgres>>);
+
+impl Drop for HeldSnapshot {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            drop(conn.detach());
         }
     }
 }

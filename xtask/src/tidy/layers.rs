@@ -7,7 +7,7 @@ use super::{Finding, Tree};
 use crate::shell;
 
 /// What each crate may use of ours. A crate that is not here is a finding.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("tp-domain", &[]),
     ("tp-catalog", &["tp-domain"]),
     ("tp-graph", &["tp-domain", "tp-catalog"]),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("tp-web", &["tp-domain", "tp-catalog", "tp-store", "tp-engine"]),
     ("tp-sim", &["tp-domain"]),
     ("tp-client", &[]),
+    ("tp-prove", &["tp-domain", "tp-store", "tp-engine"]),
     (
         "tp-server",
         &[
@@ -41,9 +42,9 @@ const EXCLUSIVE: [(&str, &[&str]); 8] = [
     ("axum", &["tp-web", "tp-sim"]),
     ("maud", &["tp-web"]),
     ("toml", &["tp-catalog", "tp-server"]),
-    ("clap", &["tp-server", "xtask"]),
+    ("clap", &["tp-server", "tp-prove", "xtask"]),
     ("tracing-subscriber", &["tp-server"]),
-    ("anyhow", &["tp-server", "xtask"]),
+    ("anyhow", &["tp-server", "tp-prove", "xtask"]),
 ];
 
 /// What may not be used even in tests: a page test that could reach Graph would hide that a page can.

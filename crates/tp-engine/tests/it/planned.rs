@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tp_domain::access::{StartInventorySync, ViewOperations};
+use tp_domain::access::{CancelOperations, StartInventorySync, ViewOperations};
 use tp_domain::ids::{RunId, WorkerId};
 use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::item::{ItemEnd, ItemSubject};
 use tp_domain::operation::OperationKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
@@ -19,7 +20,7 @@ use tp_engine::registry::Registry;
 use tp_engine::start::Starter;
 use tp_engine::worker::{Worker, WorkerOptions};
 use tp_store::testing::{TestDatabase, databases};
-use tp_store::{Actor, HowStarted, NewTenant, TenantRef};
+use tp_store::{Actor, Cancel, HowStarted, NewTenant, TenantRef};
 use uuid::Uuid;
 
 /// What one try does.
@@ -37,6 +38,12 @@ pub(crate) enum Plan {
     Panic,
     /// Works until it is told to stop.
     UntilStopped,
+    /// Stores that many objects, then works until it is canceled.
+    UntilCanceled(usize),
+    /// Does that many items, from where the last try stopped.
+    Items(u32),
+    /// Stops before a batch of writes when it may not go on.
+    AskFirst,
 }
 
 /// Carries out one plan after the other.
@@ -71,6 +78,24 @@ async fn store_objects(context: &OpContext<'_>, count: usize) -> Result<Report, 
     Ok(Report { failures: Vec::new(), context })
 }
 
+async fn items(context: &OpContext<'_>, count: u32) -> Result<Report, Stop> {
+    let subject = |number: u32| ItemSubject {
+        key: format!("{number:04}"),
+        policy_type: None,
+        graph_id: None,
+        name: None,
+    };
+    let items = context.run.items_plan((0..count).map(subject).collect()).await?;
+    for item in items.iter().filter(|item| !item.state.is_over()) {
+        if context.cancel.is_cancelled() {
+            return Err(Stop::Canceled);
+        }
+        context.run.item_begin(&item.subject.key).await?;
+        context.run.item_end(&item.subject.key, ItemEnd::Succeeded).await?;
+    }
+    Ok(Report { failures: context.run.items_failures().await?, ..Report::default() })
+}
+
 impl Operation for Planned {
     fn kind(&self) -> OperationKind {
         OperationKind::InventorySync
@@ -97,6 +122,16 @@ impl Operation for Planned {
                     wait: Duration::from_secs(2),
                 }),
                 Plan::Panic => panic!("planned"),
+                Plan::UntilCanceled(count) => {
+                    store_objects(&context, count).await?;
+                    context.cancel.cancelled().await;
+                    Err(Stop::Canceled)
+                }
+                Plan::Items(count) => items(&context, count).await,
+                Plan::AskFirst => match context.run.still_allowed().await? {
+                    Some(reason) => Err(Stop::Blocked(reason)),
+                    None => Ok(Report::default()),
+                },
                 Plan::UntilStopped => {
                     context.stop.cancelled().await;
                     Err(Stop::Interrupted)
@@ -157,6 +192,12 @@ impl World {
         let scope = self.db.store.enter::<StartInventorySync>(&self.actor, &contoso).await.unwrap();
         let request = SyncInventory::everything();
         Starter.start(&scope, &request, HowStarted::default()).await.unwrap().run().id
+    }
+
+    pub(crate) async fn cancel(&self, id: RunId) -> Cancel {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope = self.db.store.enter::<CancelOperations>(&self.actor, &contoso).await.unwrap();
+        scope.run_cancel(id, None).await.unwrap().unwrap()
     }
 
     pub(crate) async fn run(&self, id: RunId) -> OperationRun {

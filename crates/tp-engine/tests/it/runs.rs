@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use tp_domain::gate::GateKind;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus, WaitingReason};
+use tp_store::NewGate;
 
 use crate::planned::{Plan, worlds};
 
@@ -90,5 +92,41 @@ async fn a_busy_scope_costs_no_try() {
             "{}",
             world.db.name()
         );
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_begin_ends_as_blocked() {
+    for world in worlds().await {
+        let id = world.start().await;
+        let close = NewGate { kind: GateKind::All, note: "Freeze".to_owned(), expires_at: None };
+        let console = world.db.store.console();
+        console.gate_close_everywhere(close).await.unwrap();
+        // No plan is taken: the operation is never called.
+        assert_eq!(world.worker(1, []).work_queue().await, 1);
+        let run = world.run(id).await;
+        assert_eq!(run.state.outcome(), Outcome::Blocked, "{}", world.db.name());
+        assert_eq!(run.reason, Some(ReasonCode::GateClosed));
+        let blocked = "SELECT count(*) AS n FROM audit_entries WHERE action = 'run.blocked'";
+        assert_eq!(world.db.store.test_count(blocked).await, 1, "a refusal is audited");
+        let told = "SELECT count(*) AS n FROM notifications WHERE outcome = 'blocked'";
+        assert_eq!(world.db.store.test_count(told).await, 1);
+        console.gate_open_everywhere(GateKind::All).await.unwrap();
+        let id = world.start().await;
+        world.worker(1, [Plan::AskFirst]).work_queue().await;
+        assert_eq!(world.run(id).await.state.outcome(), Outcome::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_was_canceled_while_it_waited_is_not_worked_on() {
+    for world in worlds().await {
+        let id = world.start().await;
+        let worker = world.worker(1, [Plan::Fail(ReasonCode::GraphUnavailable)]);
+        worker.work_queue().await;
+        assert_eq!(world.cancel(id).await, tp_store::Cancel::Ended);
+        world.db.clock.advance(Duration::from_mins(10));
+        assert_eq!(worker.work_queue().await, 0);
+        assert_eq!(world.run(id).await.state.outcome(), Outcome::Canceled, "{}", world.db.name());
     }
 }

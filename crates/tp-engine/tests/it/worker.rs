@@ -64,3 +64,39 @@ async fn work_whose_lease_was_lost_is_stopped_and_done_again() {
         assert_eq!(world.run(id).await, run, "the old work changed nothing");
     }
 }
+
+#[tokio::test]
+async fn a_running_run_is_canceled_within_five_seconds_and_keeps_what_it_did() {
+    for world in worlds().await {
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(world.worker(1, [Plan::UntilCanceled(3)]).run(shutdown.clone()));
+        let id = world.start().await;
+        world.until(id, |run| run.counts.succeeded == 3).await;
+        let asked = std::time::Instant::now();
+        assert_eq!(world.cancel(id).await, tp_store::Cancel::Asked);
+        let run = world.until(id, |run| !run.is_active()).await;
+        assert!(asked.elapsed() < Duration::from_secs(5), "{}", world.db.name());
+        assert_eq!((run.state.outcome(), run.counts.succeeded), (Outcome::Canceled, 3));
+        shutdown.cancel();
+        worker.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn progress_is_written_at_most_twice_a_second() {
+    for world in worlds().await {
+        let shutdown = CancellationToken::new();
+        let worker = tokio::spawn(world.worker(1, [Plan::Items(400)]).run(shutdown.clone()));
+        let began = std::time::Instant::now();
+        let id = world.start().await;
+        let run = world.until(id, |run| !run.is_active()).await;
+        let took = began.elapsed().as_secs_f64();
+        assert_eq!((run.counts.total, run.counts.succeeded), (Some(400), 400));
+        // Claim and end, and then two a second; a beat does not count as a change.
+        let most = 4.0 + took * 2.0;
+        let writes = f64::from(i32::try_from(run.revision).unwrap());
+        assert!(writes <= most, "{writes} writes in {took} s on {}", world.db.name());
+        shutdown.cancel();
+        worker.await.unwrap();
+    }
+}

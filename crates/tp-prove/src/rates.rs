@@ -1,0 +1,402 @@
+//! Rates: starts, reuse answers, claim and finish, wake-up, fairness, and what history costs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Args;
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tokio::sync::Barrier;
+use tokio_util::sync::CancellationToken;
+use tp_domain::counts::RunCounts;
+use tp_domain::ids::{Ids as _, WorkerId};
+use tp_domain::operation::OperationKind;
+use tp_domain::run::Outcome;
+use tp_engine::jitter::SystemJitter;
+use tp_engine::operation::{OpContext, Operation, Report, Stop};
+use tp_engine::registry::Registry;
+use tp_engine::worker::{Worker, WorkerOptions};
+use tp_store::{Ended, SystemIds};
+
+use crate::world::{Open, Place, World, places};
+
+#[derive(Args, Debug)]
+pub(crate) struct RatesArgs {
+    /// Only this measurement: starts, reuse, lifecycle, wake, fair, history, snapshot
+    #[arg(long)]
+    what: Option<String>,
+    /// Only this database: sqlite or postgres
+    #[arg(long)]
+    on: Option<String>,
+    /// How many runs a measurement takes
+    #[arg(long, default_value_t = 10_000)]
+    count: usize,
+    /// How many callers at once
+    #[arg(long, default_value_t = 16)]
+    callers: usize,
+}
+
+pub(crate) fn succeeded() -> Ended {
+    Ended {
+        outcome: Outcome::Succeeded,
+        reason: None,
+        message: None,
+        failures: Vec::new(),
+        context: json!({}),
+        counts: RunCounts::default(),
+    }
+}
+
+const WHAT: [&str; 7] = ["starts", "reuse", "lifecycle", "wake", "fair", "history", "snapshot"];
+
+pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
+    for place in places() {
+        if args.on.as_deref().is_some_and(|on| on != place.name()) {
+            continue;
+        }
+        for what in WHAT {
+            if args.what.as_deref().is_some_and(|only| only != what) {
+                continue;
+            }
+            let line = match what {
+                "starts" => starts(&place, &args, false).await?,
+                "reuse" => starts(&place, &args, true).await?,
+                "lifecycle" => lifecycle(&place, args.count).await?,
+                "wake" => wake(&place).await?,
+                "fair" => fair(&place).await?,
+                "history" => history(&place).await?,
+                _ => snapshot(&place).await?,
+            };
+            println!("{line}");
+        }
+    }
+    Ok(true)
+}
+
+fn rate(count: usize, took: Duration) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / took.as_secs_f64()
+}
+
+fn percentile(times: &mut [Duration], of_hundred: usize) -> f64 {
+    times.sort_unstable();
+    let index = (times.len() * of_hundred / 100).min(times.len().saturating_sub(1));
+    times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1_000.0)
+}
+
+/// Starts by many callers at once, each of a run of its own, or all of the same.
+async fn starts(place: &Place, args: &RatesArgs, same: bool) -> Result<serde_json::Value> {
+    let tenants = 50;
+    let world = World::new(place, tenants).await?;
+    let open = Arc::new(world.open().await?);
+    if same {
+        open.start(0, 0).await?;
+    }
+    for number in 0..200 {
+        open.start(number % tenants, if same { 0 } else { 1_000_000 + number }).await?;
+    }
+    let barrier = Arc::new(Barrier::new(args.callers + 1));
+    let each = args.count / args.callers;
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..args.callers {
+        let (open, barrier) = (Arc::clone(&open), Arc::clone(&barrier));
+        tasks.spawn(async move {
+            let mut scopes = Vec::new();
+            for tenant in 0..tenants {
+                scopes.push(open.scope(tenant).await?);
+            }
+            barrier.wait().await;
+            let mut times = Vec::with_capacity(each);
+            for number in 0..each {
+                let asked = Instant::now();
+                let (tenant, number) =
+                    if same { (0, 0) } else { (number % tenants, caller * each + number + 1) };
+                let types = vec![tp_domain::policy::PolicyType::new(&format!("type{number}"))?];
+                let request = tp_domain::inventory_sync::SyncInventory::of_types(types, true);
+                scopes[tenant].run_start(&request, tp_store::HowStarted::default()).await?;
+                times.push(asked.elapsed());
+            }
+            anyhow::Ok(times)
+        });
+    }
+    barrier.wait().await;
+    let began = Instant::now();
+    let mut times = Vec::new();
+    for done in tasks.join_all().await {
+        times.extend(done?);
+    }
+    let took = began.elapsed();
+    let line = json!({
+        "what": if same { "reuse" } else { "starts" }, "on": place.name(), "count": times.len(),
+        "callers": args.callers, "per_second": rate(times.len(), took).round(),
+        "p50_ms": percentile(&mut times, 50), "p99_ms": percentile(&mut times, 99),
+    });
+    drop(open);
+    Ok(line)
+}
+
+/// Does nothing, and says when it was begun.
+#[derive(Debug, Default)]
+struct Nothing {
+    done: AtomicUsize,
+    begun: std::sync::Mutex<Vec<(tp_domain::ids::RunId, Instant)>>,
+}
+
+impl Operation for Nothing {
+    fn kind(&self) -> OperationKind {
+        OperationKind::InventorySync
+    }
+
+    fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
+        Box::pin(async move {
+            if let Ok(mut begun) = self.begun.lock() {
+                begun.push((context.run.id(), Instant::now()));
+            }
+            self.done.fetch_add(1, Ordering::SeqCst);
+            Ok(Report::default())
+        })
+    }
+}
+
+fn worker(open: &Open, operation: &Arc<Nothing>, concurrency: u32, per_tenant: u32) -> Worker {
+    let registry = Registry::default().with(Arc::clone(operation) as Arc<dyn Operation>);
+    let options =
+        WorkerOptions { concurrency, per_tenant, schedules: false, ..WorkerOptions::default() };
+    let id = WorkerId::from_uuid(SystemIds.next());
+    Worker::new(id, open.store.clone(), registry, options, Arc::new(SystemJitter))
+}
+
+/// Lets a workspace run as much at once as a worker can.
+async fn no_limit(open: &Open) -> Result<()> {
+    let sql = "UPDATE workspaces SET max_running = 100000";
+    Ok(open.store.test_execute(sql).await?)
+}
+
+async fn fill(open: &Arc<Open>, tenants: usize, count: usize, from: usize) -> Result<()> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for caller in 0..16 {
+        let open = Arc::clone(open);
+        tasks.spawn(async move {
+            let mut scopes = Vec::new();
+            for tenant in 0..tenants {
+                scopes.push(open.scope(tenant).await?);
+            }
+            for number in (caller..count).step_by(16) {
+                let key = format!("type{}", from + number);
+                let types = vec![tp_domain::policy::PolicyType::new(&key)?];
+                let request = tp_domain::inventory_sync::SyncInventory::of_types(types, true);
+                let scope = &scopes[number % tenants];
+                scope.run_start(&request, tp_store::HowStarted::default()).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    for done in tasks.join_all().await {
+        done?;
+    }
+    Ok(())
+}
+
+async fn drain(open: &Open, per_tenant: u32) -> Result<Duration> {
+    let operation = Arc::new(Nothing::default());
+    let shutdown = CancellationToken::new();
+    let began = Instant::now();
+    let working = tokio::spawn(worker(open, &operation, 500, per_tenant).run(shutdown.clone()));
+    loop {
+        let queue = open.store.upkeep().queue().await?;
+        if queue.ready + queue.leased == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = began.elapsed();
+    shutdown.cancel();
+    working.await?;
+    Ok(took)
+}
+
+/// Claim, an operation that does nothing, end with notification: a queue that is full at the start.
+async fn lifecycle(place: &Place, count: usize) -> Result<serde_json::Value> {
+    let tenants = 50;
+    let world = World::new(place, tenants).await?;
+    let open = Arc::new(world.open().await?);
+    no_limit(&open).await?;
+    fill(&open, tenants, count, 0).await?;
+    let took = drain(&open, 100_000).await?;
+    Ok(json!({
+        "what": "lifecycle", "on": place.name(), "count": count,
+        "per_second": rate(count, took).round(),
+    }))
+}
+
+/// From the answer to a start until its operation begins, with an idle worker.
+async fn wake(place: &Place) -> Result<serde_json::Value> {
+    let world = World::new(place, 1).await?;
+    let open = world.open().await?;
+    let operation = Arc::new(Nothing::default());
+    let shutdown = CancellationToken::new();
+    let working = tokio::spawn(worker(&open, &operation, 8, 8).run(shutdown.clone()));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let mut times = Vec::new();
+    for number in 0..500 {
+        let run = open.start(0, number).await?.run().id;
+        let started = Instant::now();
+        loop {
+            let begun = operation.begun.lock().ok().and_then(|list| list.last().copied());
+            if let Some((id, at)) = begun
+                && id == run
+            {
+                times.push(at.saturating_duration_since(started));
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    shutdown.cancel();
+    working.await?;
+    Ok(json!({
+        "what": "wake", "on": place.name(), "count": times.len(),
+        "p50_ms": percentile(&mut times, 50), "p99_ms": percentile(&mut times, 99),
+    }))
+}
+
+/// A flood of one tenant ahead of 500 small ones: when the small ones are done, against the time that
+/// first-in-first-out would take for everything.
+async fn fair(place: &Place) -> Result<serde_json::Value> {
+    let (small, flood) = (500, 20_000);
+    let world = World::new(place, small + 1).await?;
+    let open = Arc::new(world.open().await?);
+    no_limit(&open).await?;
+    let flooding = Arc::clone(&open);
+    fill(&flooding, 1, flood, 0).await?;
+    let mut tasks = tokio::task::JoinSet::new();
+    for tenant in 1..=small {
+        let open = Arc::clone(&open);
+        tasks.spawn(async move {
+            for number in 0..4 {
+                open.start(tenant, number).await?;
+            }
+            anyhow::Ok(())
+        });
+        if tasks.len() >= 16 {
+            while let Some(done) = tasks.join_next().await {
+                done??;
+            }
+        }
+    }
+    while let Some(done) = tasks.join_next().await {
+        done??;
+    }
+    let operation = Arc::new(Nothing::default());
+    let shutdown = CancellationToken::new();
+    let began = Instant::now();
+    let working = tokio::spawn(worker(&open, &operation, 64, 100_000).run(shutdown.clone()));
+    let ended_small = "SELECT count(*) AS n FROM operation_runs r JOIN tenants t ON t.id = r.tenant_id \
+                       WHERE t.slug <> 'tenant0' AND r.status = 'completed'";
+    let mut small_done = None;
+    let total = small * 4 + flood;
+    while operation.done.load(Ordering::SeqCst) < total {
+        if small_done.is_none() {
+            let done = open.store.test_count(ended_small).await;
+            if done == i64::try_from(small * 4)? {
+                small_done = Some(began.elapsed());
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let took = began.elapsed();
+    shutdown.cancel();
+    working.await?;
+    let small_done = small_done.unwrap_or(took);
+    Ok(json!({
+        "what": "fair", "on": place.name(), "count": total,
+        "small_done_s": small_done.as_secs_f64(), "all_done_s": took.as_secs_f64(),
+        "per_second": rate(total, took).round(),
+        // First in, first out: the small ones stand behind the whole flood.
+        "share_of_fifo": small_done.as_secs_f64() / took.as_secs_f64(),
+    }))
+}
+
+/// Start, claim and finish with 10,000 and with a million finished runs in the table.
+async fn history(place: &Place) -> Result<serde_json::Value> {
+    let mut rates = Vec::new();
+    for finished in [10_000_u32, 1_000_000] {
+        let tenants = 50;
+        let world = World::new(place, tenants).await?;
+        let open = Arc::new(world.open().await?);
+        no_limit(&open).await?;
+        let url = match place {
+            Place::Sqlite => tp_store::DatabaseUrl::parse(world.url())?,
+            Place::Postgres(_) => tp_store::DatabaseUrl::parse(world.url())?,
+        };
+        open.store.test_fill_runs(open.tenants[0], open.workspace, finished, &url).await;
+        fill(&open, tenants, 1_000, 1_000_000).await?;
+        drain(&open, 100_000).await?;
+        let began = Instant::now();
+        let count = 5_000;
+        fill(&open, tenants, count, 2_000_000).await?;
+        drain(&open, 100_000).await?;
+        rates.push(rate(count, began.elapsed()));
+    }
+    Ok(json!({
+        "what": "history", "on": place.name(),
+        "per_second_10k": rates[0].round(), "per_second_1m": rates[1].round(),
+        "ratio": rates[1] / rates[0],
+    }))
+}
+
+/// Claims while a snapshot is held open for 40 s on PostgreSQL: vacuum can remove nothing.
+async fn snapshot(place: &Place) -> Result<serde_json::Value> {
+    if !place.is_postgres() {
+        return Ok(json!({"what": "snapshot", "on": place.name(), "skipped": "PostgreSQL only"}));
+    }
+    let world = World::new(place, 4).await?;
+    let open = Arc::new(world.open().await?);
+    no_limit(&open).await?;
+    let held = open.store.test_hold_snapshot().await;
+    let stop = CancellationToken::new();
+    let (starter, ending) = (Arc::clone(&open), stop.clone());
+    let starting = tokio::spawn(async move {
+        let mut number = 0;
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        while !ending.is_cancelled() {
+            ticks.tick().await;
+            fill(&starter, 4, 10, number).await?;
+            number += 10;
+        }
+        anyhow::Ok(number)
+    });
+    let id = WorkerId::from_uuid(SystemIds.next());
+    let began = Instant::now();
+    let (mut claimed, mut last) = (0, Vec::new());
+    while began.elapsed() < Duration::from_secs(40) {
+        let asked = Instant::now();
+        let request = tp_store::ClaimRequest {
+            worker: id,
+            kinds: vec![OperationKind::InventorySync],
+            lease: Duration::from_secs(30),
+            per_tenant: 100_000,
+            most: 50,
+        };
+        let runs = open.store.claim_many(request).await?.runs;
+        if runs.is_empty() {
+            open.store.wake().heard().await;
+            continue;
+        }
+        if began.elapsed() > Duration::from_secs(32) {
+            last.push(asked.elapsed());
+        }
+        claimed += runs.len();
+        let ends = runs.into_iter().map(|run| run.finish(succeeded()));
+        futures_util::future::try_join_all(ends).await?;
+    }
+    stop.cancel();
+    let started = starting.await??;
+    drop(held);
+    Ok(json!({
+        "what": "snapshot", "on": place.name(), "started": started, "claimed": claimed,
+        "claim_p50_ms_last_8_s": percentile(&mut last, 50),
+        "claim_p99_ms_last_8_s": percentile(&mut last, 99),
+    }))
+}

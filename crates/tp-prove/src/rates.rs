@@ -49,7 +49,8 @@ pub(crate) fn succeeded() -> Ended {
     }
 }
 
-const WHAT: [&str; 7] = ["starts", "reuse", "lifecycle", "wake", "fair", "history", "snapshot"];
+const WHAT: [&str; 8] =
+    ["phases", "starts", "reuse", "lifecycle", "wake", "fair", "history", "snapshot"];
 
 pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
     for place in places() {
@@ -61,6 +62,7 @@ pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
                 continue;
             }
             let line = match what {
+                "phases" => phases(&place, args.count).await?,
                 "starts" => starts(&place, &args, false).await?,
                 "reuse" => starts(&place, &args, true).await?,
                 "lifecycle" => lifecycle(&place, args.count).await?,
@@ -398,5 +400,40 @@ async fn snapshot(place: &Place) -> Result<serde_json::Value> {
         "what": "snapshot", "on": place.name(), "started": started, "claimed": claimed,
         "claim_p50_ms_last_8_s": percentile(&mut last, 50),
         "claim_p99_ms_last_8_s": percentile(&mut last, 99),
+    }))
+}
+
+/// Where the time of a lifecycle goes: claims of a hundred, and their ends in one group.
+async fn phases(place: &Place, count: usize) -> Result<serde_json::Value> {
+    let tenants = 50;
+    let world = World::new(place, tenants).await?;
+    let open = Arc::new(world.open().await?);
+    no_limit(&open).await?;
+    fill(&open, tenants, count, 0).await?;
+    open.store.discover().await?;
+    let id = WorkerId::from_uuid(SystemIds.next());
+    let (mut claims, mut ends, mut done) = (Vec::new(), Vec::new(), 0);
+    while done < count {
+        let asked = Instant::now();
+        let request = tp_store::ClaimRequest {
+            worker: id,
+            kinds: vec![OperationKind::InventorySync],
+            lease: Duration::from_secs(30),
+            per_tenant: 100_000,
+            most: 100,
+        };
+        let runs = open.store.claim_many(request).await?.runs;
+        claims.push(asked.elapsed());
+        let asked = Instant::now();
+        done += runs.len();
+        anyhow::ensure!(!runs.is_empty(), "nothing was claimed");
+        let each = runs.into_iter().map(|run| run.finish(succeeded()));
+        futures_util::future::try_join_all(each).await?;
+        ends.push(asked.elapsed());
+    }
+    Ok(json!({
+        "what": "phases", "on": place.name(), "count": count,
+        "claim_100_p50_ms": percentile(&mut claims, 50), "claim_100_p99_ms": percentile(&mut claims, 99),
+        "end_100_p50_ms": percentile(&mut ends, 50), "end_100_p99_ms": percentile(&mut ends, 99),
     }))
 }

@@ -42,14 +42,14 @@ const RUN_CLAIMED: &str = "\
 UPDATE operation_runs
 SET status = 'running', started_at = COALESCE(started_at, $3), heartbeat_at = $3, attempt = $4,
     waiting_reason = NULL, waiting_until = NULL, revision = revision + 1
-WHERE scope_id = $1 AND id = $2 AND status IN ('queued', 'running')
+WHERE scope_id = $1 AND id = $2 AND status <> 'completed'
 RETURNING scope_id, id, kind, inputs, succeeded, failed, skipped, total, max_attempts, cancel_requested_at";
 const RUNS_CLAIMED_PG: &str = "\
 UPDATE operation_runs r
 SET status = 'running', started_at = COALESCE(r.started_at, $2), heartbeat_at = $2, attempt = c.attempt,
     waiting_reason = NULL, waiting_until = NULL, revision = r.revision + 1
 FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS c(scope_id UUID, run_id UUID, attempt BIGINT)
-WHERE r.scope_id = c.scope_id AND r.id = c.run_id AND r.status IN ('queued', 'running')
+WHERE r.scope_id = c.scope_id AND r.id = c.run_id AND r.status <> 'completed'
 RETURNING r.scope_id, r.id, r.kind, r.inputs, r.succeeded, r.failed, r.skipped, r.total, r.max_attempts,
           r.cancel_requested_at";
 // FOR UPDATE on PostgreSQL: the sweeper cannot take the lease away between this and the commit.
@@ -67,7 +67,7 @@ SELECT holds FROM jobs WHERE scope_id = $1 AND run_id <> $2 AND state = 'leased'
 const HOLDS_SET: &str = "UPDATE jobs SET holds = $3 WHERE scope_id = $1 AND run_id = $2";
 
 /// How many runs of one scope a claim takes before it looks at the next, when many scopes have work.
-const SCOPES_PER_LOOK: usize = 64;
+const SCOPES_PER_LOOK: usize = 128;
 
 #[derive(Clone, sqlx::FromRow)]
 struct JobRow {

@@ -243,6 +243,36 @@ impl Db {
         }
     }
 
+    /// Runs one statement that is its own transaction, on PostgreSQL: one round trip. It sets its own
+    /// reach. On SQLite there is nothing to gain.
+    pub(crate) async fn single<T: Row + 'static>(
+        &self,
+        stmt: Stmt,
+    ) -> Result<Option<T>, StoreError> {
+        match self {
+            Self::Lite { .. } => Err(StoreError::Closed),
+            Self::Pg { pool, .. } => {
+                let pool = pool.clone();
+                // A task of its own: a caller who goes away does not cut it in half.
+                tokio::spawn(async move {
+                    let mut conn = pool.acquire().await?;
+                    row(stmt.pg().fetch_optional(&mut *conn).await?.as_ref())
+                })
+                .await
+                .map_err(|_| StoreError::Closed)?
+            }
+        }
+    }
+
+    /// The time that transactions are told; none where it is the database's own.
+    pub(crate) fn told_time(&self) -> Option<Timestamp> {
+        let (Self::Lite { time, .. } | Self::Pg { time, .. }) = self;
+        match (time, self.dialect()) {
+            (TimeSource::Database(_), Dialect::Postgres) => None,
+            (TimeSource::Clock(clock) | TimeSource::Database(clock), _) => Some(clock.now()),
+        }
+    }
+
     pub(crate) async fn close(&self) {
         match self {
             Self::Lite { read, writer, .. } => {

@@ -145,7 +145,7 @@ const PAUSES: [Duration; 4] = [
 ];
 
 /// How many ends one transaction carries at most.
-const MOST_PER_GROUP: usize = 100;
+const MOST_PER_GROUP: usize = 500;
 
 #[derive(sqlx::FromRow)]
 struct FinishedRow {

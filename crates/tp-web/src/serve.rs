@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use hyper::body::Incoming;
@@ -24,20 +24,44 @@ const CONNECTIONS: usize = 4096;
 /// How long open requests may take when the process shuts down.
 const GRACE: Duration = Duration::from_secs(15);
 
+/// When the process shuts down, it takes connections until none has come for this long …
+const QUIET: Duration = Duration::from_millis(20);
+/// … and at most for this long.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
 /// Serves until `shutdown`, then answers what is open and returns.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     tokio::pin!(shutdown);
+    let (mut ending, mut last_call) = (false, Instant::now());
     loop {
-        let slot = Arc::clone(&slots).acquire_owned();
-        let Ok(slot) = slot.await else { break };
-        let accepted = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+        // A full house does not keep the process from ending.
+        let slot = tokio::select! {
+            biased;
+            () = &mut shutdown, if !ending => { ending = true; last_call = Instant::now(); continue }
+            slot = Arc::clone(&slots).acquire_owned() => slot,
+        };
+        let Ok(slot) = slot else { break };
+        let accepted = if ending {
+            // Whoever is in the system's queue was taken: closing now would cut them off.
+            let quiet = tokio::time::timeout(QUIET, listener.accept());
+            match quiet.await {
+                Ok(accepted) if last_call.elapsed() < LAST_CALL => accepted,
+                Ok(_) | Err(_) => break,
+            }
+        } else {
+            tokio::select! {
+                () = &mut shutdown => { ending = true; last_call = Instant::now(); continue }
+                accepted = listener.accept() => accepted,
+            }
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
+            Err(error) if ending => {
+                tracing::warn!(error = %error, "a waiting connection could not be accepted");
+                break;
+            }
             Err(error) => {
                 // Out of file descriptors, most often: wait for some to be given back.
                 tracing::warn!(error = %error, "a connection could not be accepted");

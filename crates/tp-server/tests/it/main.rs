@@ -1,9 +1,10 @@
 //! Acceptance: the real binary, over HTTP, on real databases.
 
-#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
 mod bad_input;
 mod demo;
 mod kills;
 mod process;
+mod proofs;
 mod starts;

@@ -41,6 +41,27 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Asks it to end, as a rolling restart does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.0.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits until it has ended; `false` when it has not by then, or with a failure.
+    pub(crate) fn wait(&mut self, limit: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < limit {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
@@ -135,6 +156,16 @@ impl Installation {
         let made: Value = serde_json::from_slice(&made.stdout).unwrap();
         let token = made["token"].as_str().unwrap().to_owned();
         Self { folder, environment, token, sim, sim_process, port }
+    }
+
+    /// Gives a setting to the processes that are started from here on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -8,7 +8,13 @@ ALTER TABLE users ADD COLUMN notify_queued INTEGER NOT NULL DEFAULT 1;
 
 CREATE INDEX operation_runs_parent ON operation_runs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX operation_runs_ended ON operation_runs (workspace_id, completed_at)
-  WHERE status = 'completed';
+  WHERE outcome <> 'pending';
+-- The rule against doing the same twice, over the same rows as before: a run is pending as long as it is
+-- queued or running (a CHECK of the table says so). Asked by its outcome, the claim that moves a run from
+-- queued to running touches no column of any index, and PostgreSQL writes no index entry for it.
+DROP INDEX operation_runs_active;
+CREATE UNIQUE INDEX operation_runs_active ON operation_runs (scope_id, kind, identity_hash)
+  WHERE outcome = 'pending';
 
 -- A parent's job stands here while its children run: no worker claims it.
 ALTER TABLE jobs ADD COLUMN umbrella INTEGER NOT NULL DEFAULT 0;

@@ -21,6 +21,9 @@ use crate::registry::Registry;
 use crate::retry::{Decision, decide};
 use crate::sweep;
 
+/// How many runs one claim takes at most: while it is answered, the ends of others are written.
+const MOST_PER_CLAIM: usize = 200;
+
 /// How a worker works.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerOptions {
@@ -144,7 +147,9 @@ impl Worker {
                 }
             }
             let mut free: Vec<OwnedSemaphorePermit> = vec![slot];
-            while let Ok(more) = Arc::clone(&slots).try_acquire_owned() {
+            while free.len() < MOST_PER_CLAIM
+                && let Ok(more) = Arc::clone(&slots).try_acquire_owned()
+            {
                 free.push(more);
             }
             let asked = Instant::now();

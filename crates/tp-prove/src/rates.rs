@@ -204,7 +204,7 @@ async fn drain(open: &Open, per_tenant: u32) -> Result<Duration> {
     let operation = Arc::new(Nothing::default());
     let shutdown = CancellationToken::new();
     let began = Instant::now();
-    let working = tokio::spawn(worker(open, &operation, 500, per_tenant).run(shutdown.clone()));
+    let working = tokio::spawn(worker(open, &operation, 1_000, per_tenant).run(shutdown.clone()));
     loop {
         let queue = open.store.upkeep().queue().await?;
         if queue.ready + queue.leased == 0 {

@@ -17,7 +17,7 @@ const LIST: &str = "\
 SELECT n.id, n.run_id, n.tenant_id, t.slug AS tenant_slug, t.name AS tenant_name, n.kind, n.moment,
        n.outcome, n.created_at, n.read_at
 FROM notifications n
-JOIN tenants t ON t.id = n.tenant_id
+LEFT JOIN tenants t ON t.id = n.tenant_id
 WHERE n.user_id = $1 AND n.workspace_id = $2
   AND EXISTS (SELECT 1 FROM memberships m
               WHERE m.user_id = $1 AND m.scope_id IN (n.workspace_id, n.tenant_id))";

@@ -5,7 +5,7 @@ use axum::http::header;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use tp_domain::access::Need;
-use tp_store::{Actor, ApiTokenSecret, TenantRef, TenantScope};
+use tp_store::{Actor, ApiTokenSecret, TenantRef, TenantScope, WorkspaceScope};
 
 use crate::app::App;
 use crate::csrf;
@@ -66,6 +66,23 @@ impl<C: Need> FromRequestParts<App> for InTenant<C> {
         let tenant = path.get("tenant").and_then(|text| TenantRef::parse(text));
         let tenant = tenant.ok_or(WebError::NotFound)?;
         Ok(Self(app.store.enter::<C>(&actor, &tenant).await?))
+    }
+}
+
+/// Somebody in the workspace of the address as a whole, for the purpose `C`.
+pub(crate) struct InWorkspace<C>(pub(crate) WorkspaceScope<C>);
+
+impl<C: Need> FromRequestParts<App> for InWorkspace<C> {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, WebError> {
+        let actor = actor(parts, app).await?;
+        let path =
+            Path::<std::collections::HashMap<String, String>>::from_request_parts(parts, app);
+        let Path(path) = path.await.map_err(|_| WebError::NotFound)?;
+        let workspace = path.get("workspace").and_then(|text| text.parse().ok());
+        let workspace = workspace.ok_or(WebError::NotFound)?;
+        Ok(Self(app.store.enter_workspace::<C>(&actor, workspace).await?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Links. Each address is put together here and nowhere else.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tp_domain::ids::{PolicyId, RunId};
+use tp_domain::ids::{PolicyId, RunId, ScheduleId, WorkspaceId};
 use tp_domain::tenant::Tenant;
 
 const QUERY: &AsciiSet = &CONTROLS
@@ -38,11 +38,55 @@ pub(crate) fn operations(tenant: &Tenant) -> String {
 }
 
 pub(crate) fn operation(tenant: &Tenant, run: RunId) -> String {
-    format!("/t/{}/operations/{run}", tenant.slug)
+    Home::Tenant(tenant).operation(run)
 }
 
 pub(crate) fn operation_of(slug: &str, run: RunId) -> String {
     format!("/t/{slug}/operations/{run}")
+}
+
+/// Where runs and schedules are: in a tenant, or in the workspace itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Home<'a> {
+    Tenant(&'a Tenant),
+    Workspace(WorkspaceId),
+}
+
+impl Home<'_> {
+    fn base(&self) -> String {
+        match self {
+            Self::Tenant(tenant) => format!("/t/{}", tenant.slug),
+            Self::Workspace(workspace) => format!("/w/{workspace}"),
+        }
+    }
+
+    pub(crate) fn operations(&self) -> String {
+        format!("{}/operations", self.base())
+    }
+
+    pub(crate) fn operation(&self, run: RunId) -> String {
+        format!("{}/operations/{run}", self.base())
+    }
+
+    pub(crate) fn schedules(&self) -> String {
+        format!("{}/schedules", self.base())
+    }
+
+    pub(crate) fn schedule(&self, id: ScheduleId) -> String {
+        format!("{}/schedules/{id}", self.base())
+    }
+
+    /// The same run in the API.
+    pub(crate) fn api_run(&self, run: RunId) -> String {
+        match self {
+            Self::Tenant(tenant) => format!("/api/v1/tenants/{}/runs/{run}", tenant.slug),
+            Self::Workspace(workspace) => format!("/api/v1/workspaces/{workspace}/runs/{run}"),
+        }
+    }
+}
+
+pub(crate) fn platform(workspace: WorkspaceId) -> String {
+    format!("/w/{workspace}/platform")
 }
 
 pub(crate) fn sync(tenant: &Tenant) -> String {

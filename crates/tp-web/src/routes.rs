@@ -3,10 +3,11 @@
 
 use axum::Router;
 use axum::http::Method;
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    Capability, Need, StartInventorySync, ViewInventory, ViewOperations, ViewPolicies, ViewTenant,
+    CancelOperations, Capability, ManageSchedules, ManageSettings, Need, StartInventorySync,
+    ViewInventory, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -22,6 +23,8 @@ pub(crate) enum Asks {
     SignIn,
     /// A capability in the tenant of the address.
     Tenant(Capability),
+    /// A capability in the workspace of the address.
+    Workspace(Capability),
     /// For each kind of that level the capability of that kind (ruling 4).
     Kind(Level),
 }
@@ -48,8 +51,17 @@ fn act(path: &'static str, asks: Asks, handler: MethodRouter<App>) -> Route {
     row(Method::POST, path, asks, handler)
 }
 
+/// A change of a thing that is there.
+fn change(method: Method, path: &'static str, asks: Asks, handler: MethodRouter<App>) -> Route {
+    row(method, path, asks, handler)
+}
+
 const fn needs<C: Need>() -> Asks {
     Asks::Tenant(C::CAPABILITY)
+}
+
+const fn wants<C: Need>() -> Asks {
+    Asks::Workspace(C::CAPABILITY)
 }
 
 fn page_routes() -> Vec<Route> {
@@ -57,7 +69,7 @@ fn page_routes() -> Vec<Route> {
         login, notifications, operation, operations, overview, policies, policy, reason_codes,
         start_sync, tenants,
     };
-    vec![
+    let mut routes = vec![
         show("/", Asks::Nothing, get(home)),
         show("/assets/{name}", Asks::Nothing, get(assets::asset)),
         show("/login", Asks::Nothing, get(login::show)),
@@ -81,12 +93,64 @@ fn page_routes() -> Vec<Route> {
         show("/t/{tenant}/operations/{id}", needs::<ViewOperations>(), get(operation::show)),
         show("/t/{tenant}/operations/{id}/live", needs::<ViewOperations>(), get(operation::live)),
         act("/t/{tenant}/inventory/sync", needs::<StartInventorySync>(), post(start_sync::start)),
+        act(
+            "/t/{tenant}/operations/{id}/cancel",
+            needs::<CancelOperations>(),
+            post(operation::cancel),
+        ),
+        act("/t/{tenant}/operations/{id}/retry", Asks::Kind(Level::Tenant), post(operation::retry)),
+        act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
+    ];
+    routes.extend(schedule_pages());
+    routes.extend(workspace_pages());
+    routes
+}
+
+fn schedule_pages() -> Vec<Route> {
+    use pages::schedules as s;
+    let (see, manage) = (needs::<ViewSettings>(), needs::<ManageSchedules>());
+    let (see_all, manage_all) = (wants::<ViewSettings>(), wants::<ManageSchedules>());
+    vec![
+        show("/t/{tenant}/schedules", see, get(s::show_list)),
+        act("/t/{tenant}/schedules", manage, post(s::create)),
+        show("/t/{tenant}/schedules/new", manage, get(s::show_new)),
+        show("/t/{tenant}/schedules/{id}", see, get(s::show)),
+        act("/t/{tenant}/schedules/{id}", manage, post(s::update)),
+        act("/t/{tenant}/schedules/{id}/delete", manage, post(s::delete)),
+        act("/t/{tenant}/schedules/{id}/run", manage, post(s::run_now)),
+        show("/w/{workspace}/schedules", see_all, get(s::show_list_workspace)),
+        act("/w/{workspace}/schedules", manage_all, post(s::create_workspace)),
+        show("/w/{workspace}/schedules/new", manage_all, get(s::show_new_workspace)),
+        show("/w/{workspace}/schedules/{id}", see_all, get(s::show_workspace)),
+        act("/w/{workspace}/schedules/{id}", manage_all, post(s::update_workspace)),
+        act("/w/{workspace}/schedules/{id}/delete", manage_all, post(s::delete_workspace)),
+        act("/w/{workspace}/schedules/{id}/run", manage_all, post(s::run_now_workspace)),
+    ]
+}
+
+fn workspace_pages() -> Vec<Route> {
+    use pages::{operation, platform, workspace_operations};
+    let (see, manage) = (wants::<ViewOperations>(), wants::<ManageSettings>());
+    vec![
+        show("/w/{workspace}/operations", see, get(workspace_operations::show)),
+        show("/w/{workspace}/operations/{id}", see, get(operation::show_workspace)),
+        show("/w/{workspace}/operations/{id}/live", see, get(operation::live_workspace)),
+        act(
+            "/w/{workspace}/operations/{id}/cancel",
+            wants::<CancelOperations>(),
+            post(operation::cancel_workspace),
+        ),
+        show("/w/{workspace}/platform", wants::<ViewSettings>(), get(platform::show)),
+        act("/w/{workspace}/platform/release", manage, post(platform::release)),
+        act("/w/{workspace}/platform/gates/close", manage, post(platform::gate_close)),
+        act("/w/{workspace}/platform/gates/open", manage, post(platform::gate_open)),
+        act("/w/{workspace}/platform/settings", manage, post(platform::settings)),
     ]
 }
 
 fn api_routes() -> Vec<Route> {
     use api::{me, policies, reference, runs, system, tenants};
-    vec![
+    let mut routes = vec![
         show("/healthz", Asks::Nothing, get(system::healthz)),
         show("/readyz", Asks::Nothing, get(system::readyz)),
         show("/version", Asks::Nothing, get(system::version)),
@@ -120,6 +184,86 @@ fn api_routes() -> Vec<Route> {
             get(policies::coverage),
         ),
         show("/api/v1/tenants/{tenant}/groups", needs::<ViewInventory>(), get(policies::groups)),
+        show("/api/v1/kinds", Asks::SignIn, get(reference::kinds)),
+        act(
+            "/api/v1/tenants/{tenant}/runs/{id}/cancel",
+            needs::<CancelOperations>(),
+            post(runs::cancel),
+        ),
+        act(
+            "/api/v1/tenants/{tenant}/runs/{id}/retry",
+            Asks::Kind(Level::Tenant),
+            post(runs::retry),
+        ),
+    ];
+    routes.extend(schedule_api());
+    routes.extend(workspace_api());
+    routes
+}
+
+fn schedule_api() -> Vec<Route> {
+    use api::schedules as s;
+    let (see, manage) = (needs::<ViewSettings>(), needs::<ManageSchedules>());
+    let (see_all, manage_all) = (wants::<ViewSettings>(), wants::<ManageSchedules>());
+    let (one, each) = (
+        "/api/v1/tenants/{tenant}/schedules/{id}",
+        "/api/v1/workspaces/{workspace}/schedules/{id}",
+    );
+    vec![
+        show("/api/v1/tenants/{tenant}/schedules", see, get(s::list)),
+        act("/api/v1/tenants/{tenant}/schedules", manage, post(s::create)),
+        show(one, see, get(s::show)),
+        change(Method::PATCH, one, manage, patch(s::update)),
+        change(Method::DELETE, one, manage, delete(s::delete)),
+        show("/api/v1/tenants/{tenant}/schedules/{id}/slots", see, get(s::slots)),
+        act("/api/v1/tenants/{tenant}/schedules/{id}/run", manage, post(s::run_now)),
+        show("/api/v1/workspaces/{workspace}/schedules", see_all, get(s::list_workspace)),
+        act("/api/v1/workspaces/{workspace}/schedules", manage_all, post(s::create_workspace)),
+        show(each, see_all, get(s::show_workspace)),
+        change(Method::PATCH, each, manage_all, patch(s::update_workspace)),
+        change(Method::DELETE, each, manage_all, delete(s::delete_workspace)),
+        show(
+            "/api/v1/workspaces/{workspace}/schedules/{id}/slots",
+            see_all,
+            get(s::slots_workspace),
+        ),
+        act(
+            "/api/v1/workspaces/{workspace}/schedules/{id}/run",
+            manage_all,
+            post(s::run_now_workspace),
+        ),
+    ]
+}
+
+fn workspace_api() -> Vec<Route> {
+    use api::workspaces as w;
+    let (see, manage) = (wants::<ViewOperations>(), wants::<ManageSettings>());
+    let settings = wants::<ViewSettings>();
+    vec![
+        show("/api/v1/workspaces/{workspace}/runs", see, get(w::run_list)),
+        act(
+            "/api/v1/workspaces/{workspace}/runs",
+            Asks::Kind(Level::Workspace),
+            post(w::run_start),
+        ),
+        show("/api/v1/workspaces/{workspace}/runs/{id}", see, get(w::run_show)),
+        show("/api/v1/workspaces/{workspace}/runs/{id}/items", see, get(w::run_items)),
+        act(
+            "/api/v1/workspaces/{workspace}/runs/{id}/cancel",
+            wants::<CancelOperations>(),
+            post(w::run_cancel),
+        ),
+        show("/api/v1/workspaces/{workspace}/settings", settings, get(w::settings_show)),
+        change(
+            Method::PATCH,
+            "/api/v1/workspaces/{workspace}/settings",
+            manage,
+            patch(w::settings_set),
+        ),
+        show("/api/v1/workspaces/{workspace}/gates", settings, get(w::gate_list)),
+        act("/api/v1/workspaces/{workspace}/gates", manage, post(w::gate_close)),
+        act("/api/v1/workspaces/{workspace}/gates/open", manage, post(w::gate_open)),
+        show("/api/v1/workspaces/{workspace}/platform", settings, get(w::platform)),
     ]
 }
 
@@ -138,6 +282,7 @@ pub fn table() -> String {
                 Asks::Nothing => "nothing".to_owned(),
                 Asks::SignIn => "sign-in".to_owned(),
                 Asks::Tenant(capability) => capability.to_string(),
+                Asks::Workspace(capability) => format!("{capability} (workspace)"),
                 Asks::Kind(level) => OperationKind::ALL
                     .iter()
                     .filter(|kind| kind.facts().level == level)

@@ -7,8 +7,10 @@ pub(crate) mod problem;
 pub(crate) mod reference;
 pub(crate) mod run_json;
 pub(crate) mod runs;
+pub(crate) mod schedules;
 pub(crate) mod system;
 pub(crate) mod tenants;
+pub(crate) mod workspaces;
 
 use axum::Json;
 use axum::extract::Request;

@@ -4,7 +4,8 @@ use axum::Json;
 use serde_json::{Map, Value, json};
 use tp_domain::operation::OperationKind;
 use tp_domain::reason::ReasonCode;
-use tp_domain::run::{Outcome, RunStatus, StepState, WaitingReason};
+use tp_domain::run::{Freshness, Outcome, RunStatus, StepState, WaitingReason};
+use tp_domain::schedule::CatchUp;
 
 use crate::routes::{Asks, all};
 
@@ -28,6 +29,12 @@ const RUN_FILTERS: &[(&str, &str)] = &[
     ("created_after", "Not before this time (RFC 3339)."),
     ("created_before", "Before this time (RFC 3339)."),
     ("sort", "created_at or -created_at (default)."),
+    ("limit", "1 to 200; default 50."),
+    ("cursor", "page.next of an earlier answer."),
+];
+
+const ITEM_FILTERS: &[(&str, &str)] = &[
+    ("state", "Only this state."),
     ("limit", "1 to 200; default 50."),
     ("cursor", "page.next of an earlier answer."),
 ];
@@ -69,7 +76,7 @@ fn said(method: &str, path: &str) -> Option<Said> {
             line("One run; poll it with If-None-Match", &[], "Run")
         }
         ("GET", "/api/v1/tenants/{tenant}/runs/{id}/items") => {
-            line("The items of a run", &[("state", "Only these states; may be repeated.")], "Page")
+            line("The items of a run, or its steps", ITEM_FILTERS, "Page")
         }
         ("GET", "/api/v1/tenants/{tenant}/policies") => {
             line("Policies of a tenant", POLICY_FILTERS, "Page")
@@ -81,6 +88,51 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("GET", "/api/v1/tenants/{tenant}/groups") => {
             line("The cached directory groups", &[("q", "Part of the name, in any case.")], "Page")
         }
+        ("GET", "/api/v1/kinds") => line("The kinds of runs and what is said of them", &[], "Page"),
+        ("POST", "/api/v1/tenants/{tenant}/runs/{id}/cancel") => {
+            line("Cancel a run: at once when queued, at the next item when running", &[], "Run")
+        }
+        ("POST", "/api/v1/tenants/{tenant}/runs/{id}/retry") => {
+            line("Start a new run for what failed of this one, or for all of it", &[], "Run")
+        }
+        _ => said_of_workspaces(method, path),
+    }
+}
+
+fn said_of_workspaces(method: &str, path: &str) -> Option<Said> {
+    let line = |summary, query, answer| Some(Said { summary, query, answer });
+    if let Some(rest) = path
+        .strip_prefix("/api/v1/tenants/{tenant}/schedules")
+        .or_else(|| path.strip_prefix("/api/v1/workspaces/{workspace}/schedules"))
+    {
+        return match (method, rest) {
+            ("GET", "") => line("Schedules, by name", &[], "Page"),
+            ("POST", "") => line("Make a schedule", &[], "Schedule"),
+            ("GET", "/{id}") => line("One schedule with its next times", &[], "Schedule"),
+            ("PATCH", "/{id}") => {
+                line("Change a schedule; what is left out stays", &[], "Schedule")
+            }
+            ("DELETE", "/{id}") => line("Delete a schedule; its runs stay", &[], "Object"),
+            ("GET", "/{id}/slots") => {
+                line("The latest slots", &[("limit", "1 to 200; default 50.")], "Page")
+            }
+            ("POST", "/{id}/run") => line("Start now what the next slot would start", &[], "Run"),
+            _ => None,
+        };
+    }
+    let rest = path.strip_prefix("/api/v1/workspaces/{workspace}")?;
+    match (method, rest) {
+        ("GET", "/runs") => line("Runs of the workspace itself", RUN_FILTERS, "RunPage"),
+        ("POST", "/runs") => line("Start a run of the workspace itself", &[], "Run"),
+        ("GET", "/runs/{id}") => line("One run of the workspace, with its children", &[], "Run"),
+        ("GET", "/runs/{id}/items") => line("The items of a run", ITEM_FILTERS, "Page"),
+        ("POST", "/runs/{id}/cancel") => line("Cancel a run and its children", &[], "Run"),
+        ("GET", "/settings") => line("Retention and concurrency", &[], "Settings"),
+        ("PATCH", "/settings") => line("Change retention and concurrency", &[], "Settings"),
+        ("GET", "/gates") => line("Closed gates that reach this workspace", &[], "Page"),
+        ("POST", "/gates") => line("Close a gate: stop a kind", &[], "Gate"),
+        ("POST", "/gates/open") => line("Open a gate", &[], "Object"),
+        ("GET", "/platform") => line("Queue and workers", &[], "Object"),
         _ => None,
     }
 }
@@ -125,14 +177,19 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
     let good = |description: &str| json!({"description": description, "content": {"application/json": {"schema": reference(said.answer)}}});
     let problem = || json!({"$ref": "#/components/responses/Problem"});
     let mut responses = json!({"default": problem()});
-    match (method, path) {
-        ("POST", "/api/v1/tenants") => responses["201"] = good("Added"),
-        ("POST", _) => {
+    match (method, shape(method, path)) {
+        (_, Shape::Starts) => {
             parameters.push(json!({"name": "Idempotency-Key", "in": "header", "description": "1 to 255 characters; the same key is answered once within 24 hours.", "schema": {"type": "string", "maxLength": 255}}));
             responses["202"] = good("A new run");
             responses["200"] = good("An equal run is active: this one, with deduplicated: true");
         }
-        _ => responses["200"] = good("Good"),
+        (_, Shape::Makes) => responses["201"] = good("Made"),
+        (_, Shape::Cancels) => {
+            responses["200"] = good("It has ended as canceled");
+            responses["202"] = good("It stops at the next item");
+        }
+        ("DELETE", _) => responses["204"] = json!({"description": "Gone"}),
+        (_, Shape::Plain) => responses["200"] = good("Good"),
     }
     if path.ends_with("/runs/{id}") {
         parameters
@@ -143,6 +200,9 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
         Asks::Nothing => "Nothing is needed.".to_owned(),
         Asks::SignIn => "Needs a token or a session.".to_owned(),
         Asks::Tenant(capability) => format!("Needs the capability {capability}."),
+        Asks::Workspace(capability) => {
+            format!("Needs the capability {capability} in the workspace.")
+        }
         Asks::Kind(_) => "Needs the capability of the kind.".to_owned(),
     };
     let id = format!(
@@ -157,11 +217,93 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
     if asks == Asks::Nothing {
         operation["security"] = json!([]);
     }
-    if method == "POST" {
-        let schema = if path == "/api/v1/tenants" { "NewTenant" } else { "Start" };
+    if let Some(schema) = body_of(method, path) {
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
     }
     operation
+}
+
+/// What kind of answer a change gives.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Plain,
+    Starts,
+    Makes,
+    Cancels,
+}
+
+fn shape(method: &str, path: &str) -> Shape {
+    match path.rsplit('/').next() {
+        Some("runs" | "retry" | "run") if method == "POST" => Shape::Starts,
+        Some("tenants" | "schedules" | "gates") if method == "POST" => Shape::Makes,
+        Some("cancel") => Shape::Cancels,
+        _ => Shape::Plain,
+    }
+}
+
+/// The schema of what a change is sent; none where it takes no body.
+fn body_of(method: &str, path: &str) -> Option<&'static str> {
+    match (method, path.rsplit('/').next()?) {
+        ("POST", "runs") => Some("Start"),
+        ("POST", "retry") => Some("Retry"),
+        ("POST", "tenants") => Some("NewTenant"),
+        ("POST", "schedules") => Some("NewSchedule"),
+        ("POST", "gates") => Some("NewGate"),
+        ("POST", "open") => Some("OpenGate"),
+        ("PATCH", "settings") => Some("Settings"),
+        ("PATCH", _) => Some("NewSchedule"),
+        _ => None,
+    }
+}
+
+fn schedule_schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let maybe_time = || json!({"type": ["string", "null"], "format": "date-time"});
+    let number = |most: u32| json!({"type": "integer", "minimum": 0, "maximum": most});
+    let kinds: Vec<&str> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let catch_up: Vec<&str> = CatchUp::ALL.iter().map(|word| word.as_str()).collect();
+    let when = json!({"type": "object", "required": ["every"], "properties": {
+        "every": {"type": "string", "enum": ["hour", "day", "week", "month", "cron"]},
+        "minute": number(59), "hour": number(23), "weekday": number(7), "day": number(28), "cron": text(),
+    }});
+    let written = json!({
+        "name": {"type": "string", "minLength": 1, "maxLength": 100},
+        "kind": {"type": "string", "enum": kinds}, "inputs": {"type": "object"},
+        "targets": {"description": "null, \"all\", or a list of tenant ids"}, "when": when, "zone": text(),
+        "catch_up": {"type": "string", "enum": catch_up}, "spread_seconds": number(3_600),
+        "enabled": {"type": "boolean"}, "revision": {"type": "integer"},
+    });
+    let mut read = written.clone();
+    if let Value::Object(map) = &mut read {
+        for (name, schema) in [
+            ("id", text()),
+            ("words", text()),
+            ("next_at", maybe_time()),
+            (
+                "next_times",
+                json!({"type": "array", "items": {"type": "string", "format": "date-time"}}),
+            ),
+            ("created_by", json!({"type": ["string", "null"]})),
+            ("created_at", maybe_time()),
+        ] {
+            map.insert(name.to_owned(), schema);
+        }
+    }
+    json!({
+        "NewSchedule": {"type": "object", "additionalProperties": false, "properties": written},
+        "Schedule": {"type": "object", "required": ["id", "name", "kind"], "properties": read},
+        "Retry": {"type": "object", "additionalProperties": false, "properties": {"only": {"type": "string", "enum": ["failed", "all"]}}},
+        "NewGate": {"type": "object", "additionalProperties": false, "required": ["kind", "note"], "properties": {
+            "kind": text(), "note": {"type": "string", "minLength": 1}, "expires_at": maybe_time(),
+        }},
+        "OpenGate": {"type": "object", "additionalProperties": false, "required": ["kind"], "properties": {"kind": text()}},
+        "Gate": {"type": ["object", "null"], "properties": {
+            "kind": text(), "label": text(), "reach": text(), "note": text(), "closed_by": text(), "closed_at": maybe_time(), "expires_at": maybe_time(),
+        }},
+        "Settings": {"type": "object", "additionalProperties": false, "properties": {
+            "retention_days": {"type": "integer", "minimum": 7, "maximum": 3_650}, "max_running": {"type": "integer", "minimum": 1, "maximum": 1_000},
+        }},
+    })
 }
 
 fn security() -> Value {
@@ -178,7 +320,7 @@ fn schemas() -> Value {
     let words = |all: Vec<&str>| json!({"type": "string", "enum": all});
     let time = || json!({"type": "string", "format": "date-time"});
     let kinds: Vec<&str> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    json!({
+    let mut all = json!({
         "Object": {"type": "object"},
         "Problem": {"type": "object", "required": ["type", "title", "status", "detail", "code", "request_id", "errors"], "properties": {
             "type": text(), "title": text(), "status": count(), "detail": text(), "instance": text(), "code": text(), "request_id": text(),
@@ -209,7 +351,11 @@ fn schemas() -> Value {
         "Item": {"type": "object", "properties": {
             "policy_type": text(), "state": words(StepState::ALL.iter().map(|word| word.as_str()).collect()), "listed": count(),
         }},
-    })
+    });
+    if let (Value::Object(all), Value::Object(more)) = (&mut all, schedule_schemas()) {
+        all.extend(more);
+    }
+    all
 }
 
 fn run_schema() -> Value {
@@ -238,7 +384,9 @@ fn run_schema() -> Value {
         "failures": objects(), "completeness": {"type": ["object", "null"]}, "context": object(),
         "attempt": count(), "max_attempts": count(), "parent": maybe(), "retry_of": maybe(),
         "created_at": time(), "started_at": maybe_time(), "heartbeat_at": maybe_time(),
-        "completed_at": maybe_time(), "related": objects(), "links": object(),
+        "completed_at": maybe_time(), "cancel_requested_at": maybe_time(),
+        "freshness": words(Freshness::ALL.iter().map(|word| word.as_str()).collect()),
+        "children": objects(), "related": objects(), "links": object(),
         "deduplicated": {"type": "boolean"},
     });
     if let (Value::Object(all), Value::Object(more)) = (&mut properties, more) {

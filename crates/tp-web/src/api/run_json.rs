@@ -1,13 +1,14 @@
 //! The run object: the same names in the API, the command line and webhooks (INTERFACE §4).
 
 use serde_json::{Map, Value, json};
+use tp_domain::item::RunItem;
 use tp_domain::run::{OperationRun, Outcome, RunStep};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 
 use super::absolute;
 use crate::app::App;
-use crate::paths;
+use crate::paths::Home;
 
 fn moment(at: Option<Timestamp>) -> Option<String> {
     at.map(Timestamp::rfc3339)
@@ -23,8 +24,16 @@ pub(crate) fn run_json(
 ) -> Value {
     let counts = run.counts;
     let slug = tenant.map(|tenant| tenant.slug.as_str());
-    let href = slug.map(|slug| format!("/api/v1/tenants/{slug}/runs/{}", run.id));
-    let html = tenant.map(|tenant| absolute(app, &paths::operation(tenant, run.id)));
+    let home = match (tenant, run.tenant) {
+        (Some(tenant), _) => Some(Home::Tenant(tenant)),
+        (None, None) => Some(Home::Workspace(run.workspace)),
+        (None, Some(_)) => None,
+    };
+    let href = home.map(|home| home.api_run(run.id));
+    let html = home.map(|home| absolute(app, &home.operation(run.id)));
+    let action =
+        |name: &str, can: bool| href.as_ref().filter(|_| can).map(|href| format!("{href}/{name}"));
+    let retries = tenant.is_some() && !run.is_active();
     json!({
         "id": run.id.to_string(),
         "tenant": slug,
@@ -45,7 +54,7 @@ pub(crate) fn run_json(
             "phase": run.phase,
             "known_total": counts.total.is_some(),
             "waiting_reason": run.waiting.map(|waiting| waiting.reason.as_str()),
-            "waiting_until": moment(run.waiting.map(|waiting| waiting.until)),
+            "waiting_until": moment(run.waiting.map(|waiting| waiting.until).filter(|at| at.micros() < i64::MAX)),
         },
         "failures": failures(run),
         "completeness": steps.map(completeness),
@@ -58,13 +67,36 @@ pub(crate) fn run_json(
         "started_at": moment(run.state.started_at()),
         "heartbeat_at": moment(run.heartbeat_at),
         "completed_at": moment(run.state.completed_at()),
-        "related": [],
+        "freshness": run.freshness(app.store.now()).as_str(),
+        "cancel_requested_at": moment(run.cancel_requested_at),
+        "related": related(run, home),
         "links": {
             "self": href, "html": html,
             "items": href.as_ref().map(|href| format!("{href}/items")),
-            "cancel": null, "retry": null,
+            "cancel": action("cancel", run.is_active() && run.cancel_requested_at.is_none()),
+            "retry": action("retry", retries),
         },
         "deduplicated": deduplicated,
+    })
+}
+
+/// Runs that this one belongs to or follows.
+fn related(run: &OperationRun, home: Option<Home<'_>>) -> Vec<Value> {
+    let link = |rel: &str, id: tp_domain::ids::RunId, home: Home<'_>| json!({"rel": rel, "id": id.to_string(), "href": home.api_run(id)});
+    let parent = run.parent.map(|id| link("parent", id, Home::Workspace(run.workspace)));
+    let old = run.retry_of.zip(home).map(|(id, home)| link("retry_of", id, home));
+    parent.into_iter().chain(old).collect()
+}
+
+/// One item of an itemised run.
+pub(crate) fn item_json(item: &RunItem) -> Value {
+    json!({
+        "key": item.subject.key, "position": item.position,
+        "policy_type": item.subject.policy_type.as_ref().map(tp_domain::policy::PolicyType::as_str),
+        "id": item.subject.graph_id, "name": item.subject.name, "state": item.state.as_str(),
+        "reason_code": item.reason.map(tp_domain::reason::ReasonCode::as_str),
+        "graph_request_id": item.graph_request_id, "attempts": item.attempts,
+        "started_at": moment(item.started_at), "completed_at": moment(item.completed_at),
     })
 }
 

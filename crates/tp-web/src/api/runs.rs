@@ -6,21 +6,26 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tp_domain::access::{StartInventorySync, ViewOperations};
+use tp_domain::access::{CancelOperations, StartInventorySync, ViewOperations};
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
-use tp_domain::operation::{InputError, OperationKind, canonical};
+use tp_domain::item::{ItemState, RunItem};
+use tp_domain::operation::{InputError, Level, OperationKind, canonical};
 use tp_domain::run::{Outcome, RunStatus, StepState};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
-use tp_store::{HowStarted, IdempotencyKey, RunCursor, RunFilter, Started, TenantRef};
+use tp_store::{
+    Actor, Cancel, HowStarted, IdempotencyKey, ItemFilter, RetryOnly, RunCursor, RunFilter,
+    Started, TenantRef,
+};
 
-use super::run_json::{is_active, run_json, step_json};
+use super::run_json::{is_active, item_json, run_json, step_json};
 use super::{bad_value, fields, json_body, limit, page, strict};
 use crate::app::App;
 use crate::error::WebError;
-use crate::extract::{Id, InTenant, RequestId, SignedIn};
+use crate::extract::{Id, InTenant, RequestId, SignedIn, read_body};
+use crate::pages::operation::start_again;
 use crate::query::Pairs;
 
 const FILTERS: [&str; 10] = [
@@ -60,7 +65,7 @@ fn moment(pairs: &Pairs, name: &str) -> Result<Option<Timestamp>, WebError> {
     }
 }
 
-fn filter(query: Option<&str>) -> Result<(RunFilter, Pairs), WebError> {
+pub(crate) fn filter(query: Option<&str>) -> Result<(RunFilter, Pairs), WebError> {
     let pairs = strict(query, &FILTERS)?;
     let cursor = match pairs.get("cursor") {
         None => None,
@@ -135,45 +140,209 @@ pub(crate) async fn show(
 ) -> Result<Response, WebError> {
     strict(query.as_deref(), &[])?;
     let run = scope.run_get(id).await?.ok_or(WebError::NotFound)?;
+    let steps = scope.run_steps(id).await?;
+    let object = run_json(&app, &run, Some(scope.tenant()), Some(&steps), false);
+    Ok(polled(&run, &headers, object))
+}
+
+/// An answer that is polled: with its `ETag`, and when to ask again.
+pub(crate) fn polled(
+    run: &tp_domain::run::OperationRun,
+    headers: &HeaderMap,
+    object: Value,
+) -> Response {
     let etag = format!("\"{}-{}\"", run.id, run.revision);
     let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let mut response = if known == Some(etag.as_str()) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let steps = scope.run_steps(id).await?;
-        Json(run_json(&app, &run, Some(scope.tenant()), Some(&steps), false)).into_response()
+        Json(object).into_response()
     };
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&etag) {
         headers.insert(header::ETAG, value);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if is_active(&run) {
+    if is_active(run) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     }
-    Ok(response)
+    response
 }
 
+/// Which items are asked for.
+pub(crate) fn item_filter(query: Option<&str>) -> Result<(ItemFilter, Pairs), WebError> {
+    let pairs = strict(query, &["state", "limit", "cursor"])?;
+    let state = match pairs.get("state") {
+        None => None,
+        Some(word) => Some(word.parse::<ItemState>().map_err(|error| {
+            bad_value("state", &format!("one of {}", error.allowed().join(", ")))
+        })?),
+    };
+    let after = match pairs.get("cursor") {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| bad_value("cursor", "a value of page.next from an earlier answer"))?,
+        ),
+    };
+    Ok((ItemFilter { state, after, limit: limit(&pairs)? }, pairs))
+}
+
+/// Where the next page of items begins.
+pub(crate) fn next_items(items: &[RunItem], filter: ItemFilter) -> Option<String> {
+    let full = items.len() >= usize::try_from(filter.limit).unwrap_or(usize::MAX);
+    items.last().filter(|_| full).map(|item| item.position.to_string())
+}
+
+/// The items of an itemised run; the steps of a run that has steps.
 pub(crate) async fn items(
     InTenant(scope): InTenant<ViewOperations>,
     Id(id): Id<RunId>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
+    scope.run_get(id).await?.ok_or(WebError::NotFound)?;
+    let path = format!("/api/v1/tenants/{}/runs/{id}/items", scope.tenant().slug);
+    let steps = scope.run_steps(id).await?;
+    if steps.is_empty() {
+        let (filter, pairs) = item_filter(query.as_deref())?;
+        let items = scope.run_items(id, filter).await?;
+        let next = next_items(&items, filter);
+        return Ok(page(items.iter().map(item_json).collect(), next, &path, &pairs));
+    }
     let pairs = strict(query.as_deref(), &["state"])?;
     let states: Vec<StepState> = each(&pairs, "state")?;
-    scope.run_get(id).await?.ok_or(WebError::NotFound)?;
-    let steps = scope.run_steps(id).await?;
     let data = steps
         .iter()
         .filter(|step| states.is_empty() || states.contains(&step.state))
         .map(step_json)
         .collect();
-    let path = format!("/api/v1/tenants/{}/runs/{id}/items", scope.tenant().slug);
     Ok(page(data, None, &path, &pairs))
+}
+
+pub(crate) async fn cancel(
+    InTenant(scope): InTenant<CancelOperations>,
+    Id(id): Id<RunId>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Response, WebError> {
+    no_fields(request, scope.actor()).await?;
+    let answer = scope.run_cancel(id, Some(request_id)).await?.ok_or(WebError::NotFound)?;
+    let run = scope.run_get(id).await?.ok_or(WebError::NotFound)?;
+    canceled(answer, run_json(&app, &run, Some(scope.tenant()), None, false))
+}
+
+/// What a cancel answers: the run as it is now, or 409 when it had ended.
+pub(crate) fn canceled(answer: Cancel, run: Value) -> Result<Response, WebError> {
+    match answer {
+        Cancel::Ended => Ok(Json(run).into_response()),
+        Cancel::Asked | Cancel::AskedBefore => {
+            Ok((StatusCode::ACCEPTED, Json(run)).into_response())
+        }
+        Cancel::TooLate => {
+            Err(WebError::Conflict("The run has ended: there is nothing to cancel.".to_owned()))
+        }
+    }
+}
+
+pub(crate) async fn retry(
+    SignedIn(actor): SignedIn,
+    Path((tenant, id)): Path<(String, String)>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Response, WebError> {
+    let tenant = TenantRef::parse(&tenant).ok_or(WebError::NotFound)?;
+    let id: RunId = id.parse().map_err(|_| WebError::NotFound)?;
+    app.store.enter::<ViewOperations>(&actor, &tenant).await?;
+    let key = idempotency_key(request.headers())?;
+    let body = json_body(request, &actor).await?;
+    let map = fields(&body, &["only"])?;
+    let only = match map.get("only").map(Value::as_str) {
+        None | Some(Some("all")) => RetryOnly::All,
+        Some(Some("failed")) => RetryOnly::Failed,
+        Some(_) => return Err(WebError::Unreadable("only must be failed or all.".to_owned())),
+    };
+    let body_hash = digest(&json!({"retry": id.to_string(), "only": only == RetryOnly::Failed}));
+    let how = HowStarted {
+        idempotency: key.map(|key| IdempotencyKey { key, body_hash }),
+        request_id: Some(request_id),
+    };
+    let (started, tenant) = start_again(&app, &actor, &tenant, id, only, how).await?;
+    Ok(answer(&app, &started, &tenant))
+}
+
+/// A change without a body, or with an empty object.
+pub(crate) async fn no_fields(request: Request, actor: &Actor) -> Result<(), WebError> {
+    let empty = request.headers().get(header::CONTENT_TYPE).is_none();
+    if empty {
+        check_change(&request, actor)?;
+        if read_body(request).await?.is_empty() {
+            return Ok(());
+        }
+        return Err(WebError::Unreadable("This takes no body, or {}.".to_owned()));
+    }
+    let body = json_body(request, actor).await?;
+    fields(&body, &[]).map(drop)
+}
+
+/// That a change of a session comes from our own page. A bearer token needs nothing more.
+pub(crate) fn check_change(request: &Request, actor: &Actor) -> Result<(), WebError> {
+    let Some(expected) = actor.csrf() else { return Ok(()) };
+    let given = request.headers().get("x-csrf-token").and_then(|value| value.to_str().ok());
+    let right = given.is_some_and(|given| crate::csrf::same(given, expected));
+    if crate::csrf::same_origin(request.headers()) && right { Ok(()) } else { Err(WebError::Csrf) }
 }
 
 fn input_error(pointer: String, detail: &'static str) -> WebError {
     WebError::Inputs(vec![InputError::at(pointer, detail)])
+}
+
+/// What a start asks for.
+pub(crate) struct Asked {
+    pub(crate) kind: OperationKind,
+    pub(crate) inputs: Value,
+    pub(crate) how: HowStarted,
+}
+
+/// The circumstances of a start: its key and the request's id.
+pub(crate) fn how(
+    request: &Request,
+    request_id: String,
+    body: &Value,
+) -> Result<HowStarted, WebError> {
+    let key = idempotency_key(request.headers())?;
+    let idempotency = key.map(|key| IdempotencyKey { key, body_hash: digest(body) });
+    Ok(HowStarted { idempotency, request_id: Some(request_id) })
+}
+
+pub(crate) fn not_here(why: &'static str) -> WebError {
+    input_error("/kind".to_owned(), why)
+}
+
+/// Reads a start of a kind of that level.
+pub(crate) async fn asked(
+    request: Request,
+    actor: &Actor,
+    request_id: String,
+    level: Level,
+) -> Result<Asked, WebError> {
+    let key = idempotency_key(request.headers())?;
+    let body = json_body(request, actor).await?;
+    let map = fields(&body, &["kind", "inputs"])?;
+    let kind = map.get("kind").and_then(Value::as_str).map(str::parse::<OperationKind>);
+    let known = kind.and_then(Result::ok).filter(|kind| kind.facts().level == level);
+    let Some(kind) = known else {
+        let known: Vec<&str> = OperationKind::ALL
+            .iter()
+            .filter(|kind| kind.facts().level == level)
+            .map(|kind| kind.as_str())
+            .collect();
+        return Err(WebError::Unreadable(format!("kind must be one of {}.", known.join(", "))));
+    };
+    let inputs = map.get("inputs").cloned().unwrap_or_else(|| json!({}));
+    let idempotency = key.map(|key| IdempotencyKey { key, body_hash: digest(&body) });
+    Ok(Asked { kind, inputs, how: HowStarted { idempotency, request_id: Some(request_id) } })
 }
 
 /// Starts whatever kind is asked for. Each kind enters through its own door (ruling 4).
@@ -185,21 +354,9 @@ pub(crate) async fn start(
     request: Request,
 ) -> Result<Response, WebError> {
     let tenant = TenantRef::parse(&tenant).ok_or(WebError::NotFound)?;
-    let key = idempotency_key(request.headers())?;
     // Whoever is not a member learns nothing of what bodies are allowed.
     app.store.enter::<tp_domain::access::ViewTenant>(&actor, &tenant).await?;
-    let body = json_body(request, &actor).await?;
-    let map = fields(&body, &["kind", "inputs"])?;
-    let kind = map.get("kind").and_then(Value::as_str).map(str::parse::<OperationKind>);
-    let Some(Ok(kind)) = kind else {
-        let known: Vec<&str> = OperationKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        return Err(WebError::Unreadable(format!("kind must be one of {}.", known.join(", "))));
-    };
-    let inputs = map.get("inputs").cloned().unwrap_or_else(|| json!({}));
-    let how = HowStarted {
-        idempotency: key.map(|key| IdempotencyKey { key, body_hash: digest(&body) }),
-        request_id: Some(id),
-    };
+    let Asked { kind, inputs, how } = asked(request, &actor, id, Level::Tenant).await?;
     match kind {
         OperationKind::InventorySync => {
             let scope = app.store.enter::<StartInventorySync>(&actor, &tenant).await?;
@@ -208,15 +365,14 @@ pub(crate) async fn start(
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }
-        OperationKind::ScheduleExecute | OperationKind::RunsPrune => Err(input_error(
-            "/kind".to_owned(),
-            "is a kind of the workspace; start it with POST /api/v1/workspaces/{workspace}/runs",
-        )),
+        OperationKind::ScheduleExecute | OperationKind::RunsPrune => {
+            Err(not_here("is a kind of the workspace"))
+        }
     }
 }
 
 /// A type that has no contract would be skipped: said before anything is written.
-fn known_types(app: &App, request: &SyncInventory) -> Result<(), WebError> {
+pub(crate) fn known_types(app: &App, request: &SyncInventory) -> Result<(), WebError> {
     let unknown = request
         .types()
         .unwrap_or_default()
@@ -243,19 +399,28 @@ fn digest(body: &Value) -> String {
     hex(&Sha256::digest(text.as_bytes()))
 }
 
-/// 202 for a new run, 200 for one that is active already; a repeat by key is answered as before.
-fn answer(app: &App, started: &Started, tenant: &Tenant) -> Response {
-    let (run, created) = match started {
-        Started::Created(run) => (run, true),
-        Started::Reused(run) => (run, false),
-        Started::Replayed { run, created } => (run, *created),
-    };
-    let status = if created { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let body = run_json(app, run, Some(tenant), None, !created);
-    let mut response = (status, Json(body)).into_response();
+/// Whether an answer tells of a new run; a repeat by key is answered as before.
+pub(crate) const fn is_new(started: &Started) -> bool {
+    match started {
+        Started::Created(_) => true,
+        Started::Reused(_) => false,
+        Started::Replayed { created, .. } => *created,
+    }
+}
+
+fn answer(app: &App, started_run: &Started, tenant: &Tenant) -> Response {
+    let run = started_run.run();
+    let href = format!("/api/v1/tenants/{}/runs/{}", tenant.slug, run.id);
+    let object = run_json(app, run, Some(tenant), None, !is_new(started_run));
+    started(started_run, object, &href)
+}
+
+/// 202 for a new run, 200 for one that is active already.
+pub(crate) fn started(started: &Started, object: Value, href: &str) -> Response {
+    let status = if is_new(started) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let mut response = (status, Json(object)).into_response();
     let headers = response.headers_mut();
-    let location = format!("/api/v1/tenants/{}/runs/{}", tenant.slug, run.id);
-    if let Ok(value) = HeaderValue::from_str(&location) {
+    if let Ok(value) = HeaderValue::from_str(href) {
         headers.insert(header::LOCATION, value);
     }
     if matches!(started, Started::Replayed { .. }) {

@@ -1,16 +1,14 @@
 //! Chips: one word, one icon, one colour per state (UX §2.6).
 
-use std::time::Duration;
-
 use maud::{Markup, html};
 use tp_domain::completeness::{Completeness, CompletenessState};
-use tp_domain::run::{OperationRun, Outcome, RunState, StepState};
+use tp_domain::item::ItemState;
+use tp_domain::run::{Freshness, OperationRun, Outcome, RunState, StepState};
+use tp_domain::schedule::SlotState;
 use tp_domain::time::Timestamp;
+use tp_store::ChildState;
 
 use super::icon;
-
-/// A running run whose worker was silent for three heartbeats is stalled: derived, not stored.
-const STALLED_AFTER: Duration = Duration::from_secs(30);
 
 fn chip(class: &str, icon: Markup, word: &str) -> Markup {
     html! { span class={ "chip " (class) } { (icon) (word) } }
@@ -29,19 +27,63 @@ pub(crate) fn outcome(outcome: Outcome) -> Markup {
 
 /// The one derived word of a run.
 pub(crate) fn run(run: &OperationRun, now: Timestamp) -> Markup {
+    let fresh = run.freshness(now);
     match run.state {
+        RunState::Completed { outcome: how, .. } => outcome(how),
+        _ if run.cancel_requested_at.is_some() => chip("canceled", icon::crossed(), "Canceling"),
+        _ if fresh == Freshness::LikelyStuck => chip("partial", icon::ring_alert(), "Likely stuck"),
         RunState::Queued { .. } => chip("queued", icon::clock(), "Queued"),
-        RunState::Running { .. } if run.cancel_requested_at.is_some() => {
-            chip("canceled", icon::crossed(), "Canceling")
-        }
-        RunState::Running { .. } if run.waiting.is_some_and(|w| w.until > now) => {
+        RunState::Running { .. } if fresh == Freshness::Waiting => {
             chip("queued", icon::clock(), "Waiting")
         }
-        RunState::Running { heartbeat_at, .. } if now.since(heartbeat_at) > STALLED_AFTER => {
-            chip("partial", icon::ring_alert(), "Stalled")
-        }
         RunState::Running { .. } => chip("running", icon::ring(), "Running"),
-        RunState::Completed { outcome: how, .. } => outcome(how),
+    }
+}
+
+pub(crate) fn item(state: ItemState) -> Markup {
+    match state {
+        ItemState::Pending => chip("queued", icon::clock(), "Pending"),
+        ItemState::Running => chip("running", icon::ring(), "Running"),
+        ItemState::Succeeded => chip("succeeded", icon::tick(), "Succeeded"),
+        ItemState::Failed => chip("failed", icon::cross(), "Failed"),
+        ItemState::Skipped => chip("canceled", icon::bars(), "Skipped"),
+    }
+}
+
+pub(crate) fn child(state: ChildState) -> Markup {
+    match state {
+        ChildState::Planned => chip("queued", icon::clock(), "Planned"),
+        ChildState::Started => chip("running", icon::ring(), "Started"),
+        ChildState::Succeeded => chip("succeeded", icon::tick(), "Succeeded"),
+        ChildState::Failed => chip("failed", icon::cross(), "Failed"),
+        ChildState::Skipped => chip("canceled", icon::bars(), "Skipped"),
+    }
+}
+
+pub(crate) fn slot(state: SlotState) -> Markup {
+    match state {
+        SlotState::Fired => chip("succeeded", icon::tick(), "Started"),
+        SlotState::Skipped => chip("canceled", icon::bars(), "Skipped: already running"),
+        SlotState::Missed => chip("partial", icon::triangle(), "Missed"),
+        SlotState::Refused => chip("failed", icon::stop(), "Refused"),
+    }
+}
+
+/// Whether a worker gives signs of life.
+pub(crate) fn alive(alive: bool) -> Markup {
+    if alive {
+        chip("succeeded", icon::tick(), "Alive")
+    } else {
+        chip("partial", icon::ring_alert(), "Silent")
+    }
+}
+
+/// Whether something is switched on.
+pub(crate) fn switch(on: bool) -> Markup {
+    if on {
+        chip("succeeded", icon::tick(), "On")
+    } else {
+        chip("canceled", icon::bars(), "Paused")
     }
 }
 

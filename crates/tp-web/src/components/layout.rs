@@ -1,13 +1,15 @@
 //! The shell around every page: top bar, sidebar, main, footer (UX §2.3).
 
 use maud::{DOCTYPE, Markup, html};
-use tp_domain::access::Role;
+use tp_domain::access::{Capability, Role};
+use tp_domain::ids::WorkspaceId;
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 use tp_store::{Actor, StoreError};
 
 use super::{icon, time};
 use crate::app::App;
+use crate::paths::Home;
 use crate::{format, paths};
 
 /// What the shell shows besides the page.
@@ -24,6 +26,9 @@ struct Person {
     unread: u64,
     active: u64,
     tenants: Vec<(Tenant, Role)>,
+    workspace: WorkspaceId,
+    /// A member of the workspace as a whole, not of single tenants only.
+    whole: bool,
 }
 
 /// Where in the product a page stands.
@@ -37,6 +42,12 @@ pub(crate) enum Place {
     Policies,
     /// Its operations.
     Operations,
+    /// Schedules of a tenant or of the workspace.
+    Schedules,
+    /// What belongs to the workspace itself.
+    Workspace,
+    /// Whether work is moving.
+    Platform,
 }
 
 /// One page.
@@ -54,12 +65,15 @@ impl Shell {
     /// For somebody who is signed in.
     pub(crate) async fn of(app: &App, actor: &Actor) -> Result<Self, StoreError> {
         let fleet = app.store.enter_fleet(actor);
+        let whole = app.store.workspace_may(actor, Capability::SettingsView).await?;
         let person = Person {
             name: actor.name().to_owned(),
             csrf: actor.csrf().unwrap_or_default().to_owned(),
             unread: app.store.hall().notification_count(actor).await?,
             active: fleet.fleet_run_active().await?,
             tenants: fleet.tenant_list().await?,
+            workspace: actor.workspace(),
+            whole,
         };
         Ok(Self { person: Some(person), ..Self::anonymous(app) })
     }
@@ -129,6 +143,14 @@ impl Shell {
                     details.menu {
                         summary.pill { (format::shown(&person.name)) }
                         div.menu-list.right {
+                            @if person.whole {
+                                @let whole = Home::Workspace(person.workspace);
+                                ul {
+                                    li { a href=(whole.operations()) { "Operations of the workspace" } }
+                                    li { a href=(whole.schedules()) { "Schedules of the workspace" } }
+                                    li { a href=(paths::platform(person.workspace)) { "Platform" } }
+                                }
+                            }
                             form method="post" action="/logout" {
                                 (self.csrf())
                                 button type="submit" { "Sign out" }
@@ -170,7 +192,8 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
     let section = match page.place {
         Place::Policies => "policies",
         Place::Operations => "operations",
-        Place::Fleet | Place::Overview => "overview",
+        Place::Schedules => "schedules",
+        Place::Fleet | Place::Overview | Place::Workspace | Place::Platform => "overview",
     };
     html! {
         details.menu {
@@ -207,7 +230,10 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
                 p.group { "Inventory" }
                 ul { (link(paths::policies(tenant), "Policies", Place::Policies)) }
                 p.group { "Monitoring" }
-                ul { (link(paths::operations(tenant), "Operations", Place::Operations)) }
+                ul {
+                    (link(paths::operations(tenant), "Operations", Place::Operations))
+                    (link(Home::Tenant(tenant).schedules(), "Schedules", Place::Schedules))
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 
 use super::{chip, time};
+use crate::paths::Home;
 use crate::{format, paths};
 
 /// What the counts of a run count.
@@ -112,6 +113,8 @@ pub(crate) fn table(
                             td data-l="Operation" {
                                 @if let Some(tenant) = &tenant {
                                     a href=(paths::operation(tenant, run.id)) { (run.label()) }
+                                } @else if run.tenant.is_none() {
+                                    a href=(Home::Workspace(run.workspace).operation(run.id)) { (run.label()) }
                                 } @else { (run.label()) }
                                 br; span.mono { (run.id) }
                             }

@@ -6,11 +6,14 @@ pub(crate) mod notifications;
 pub(crate) mod operation;
 pub(crate) mod operations;
 pub(crate) mod overview;
+pub(crate) mod platform;
 pub(crate) mod policies;
 pub(crate) mod policy;
 pub(crate) mod reason_codes;
+pub(crate) mod schedules;
 pub(crate) mod start_sync;
 pub(crate) mod tenants;
+pub(crate) mod workspace_operations;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

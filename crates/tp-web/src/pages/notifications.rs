@@ -3,7 +3,8 @@
 use axum::extract::{RawQuery, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
-use tp_domain::ids::NotificationId;
+use serde::Deserialize;
+use tp_domain::ids::{NotificationId, WorkspaceId};
 use tp_domain::notification::{Moment, Notification};
 use tp_domain::run::Outcome;
 
@@ -13,6 +14,7 @@ use crate::components::{chip, empty, icon, time};
 use crate::error::WebError;
 use crate::extract::{CsrfForm, Id, SignedIn};
 use crate::pages::login::Nothing;
+use crate::paths::Home;
 use crate::query::Pairs;
 use crate::{format, paths};
 
@@ -23,6 +25,7 @@ pub(crate) async fn show(
 ) -> Result<Markup, WebError> {
     let unread_only = Pairs::parse(query.as_deref()).get("show") == Some("unread");
     let list = app.store.hall().notification_list(&actor, unread_only, 100).await?;
+    let told = app.store.hall().notify_queued(&actor).await?;
     let shell = Shell::of(&app, &actor).await?;
     let current = |is: bool| is.then_some("page");
     let body = html! {
@@ -36,13 +39,25 @@ pub(crate) async fn show(
             li { a href="/notifications" aria-current=[current(!unread_only)] { "All" } }
             li { a href="/notifications?show=unread" aria-current=[current(unread_only)] { "Unread" } }
         }
+        form.filters method="post" action="/notifications/settings" aria-label="What you are told" {
+            (shell.csrf())
+            @if told {
+                input type="hidden" name="queued" value="off";
+                p.muted { "You are told when your operations are queued and when they end." }
+                button.button type="submit" { "Tell me only when they end" }
+            } @else {
+                input type="hidden" name="queued" value="on";
+                p.muted { "You are told when your operations end." }
+                button.button type="submit" { "Tell me also when they are queued" }
+            }
+        }
         @if list.is_empty() {
             (empty("Nothing here", "You are told when something that you started is queued and when it ends.", None))
         } @else {
             div.table-wrap { table.cards-on-mobile {
                 caption.visually-hidden { "Notifications" }
                 thead { tr { th scope="col" { "State" } th scope="col" { "What" } th scope="col" { "Tenant" } th scope="col" { "When" } th scope="col" { "Read" } } }
-                tbody { @for note in &list { (row(note, &shell)) } }
+                tbody { @for note in &list { (row(note, &shell, actor.workspace())) } }
             } }
         }
     };
@@ -55,7 +70,7 @@ pub(crate) async fn show(
     }))
 }
 
-fn row(note: &Notification, shell: &Shell) -> Markup {
+fn row(note: &Notification, shell: &Shell, workspace: WorkspaceId) -> Markup {
     html! {
         tr {
             td data-l="State" { span { @match (note.moment, note.outcome) {
@@ -65,6 +80,7 @@ fn row(note: &Notification, shell: &Shell) -> Markup {
             td data-l="What" { div {
                 @if note.read_at.is_none() { strong { (note.sentence()) } } @else { (note.sentence()) }
                 @if let Some(slug) = &note.tenant_slug { " " a href=(paths::operation_of(slug, note.run)) { "View run" } }
+                @if note.tenant.is_none() { " " a href=(Home::Workspace(workspace).operation(note.run)) { "View run" } }
             } }
             td data-l="Tenant" { (note.tenant_name.as_deref().map_or("–".into(), format::shown)) }
             td data-l="When" { span { (time(note.created_at, shell.now)) } }
@@ -94,5 +110,19 @@ pub(crate) async fn read_all(
     CsrfForm(Nothing {}): CsrfForm<Nothing>,
 ) -> Result<Redirect, WebError> {
     app.store.hall().notification_read_all(&actor).await?;
+    Ok(Redirect::to("/notifications"))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SettingsForm {
+    queued: String,
+}
+
+pub(crate) async fn settings(
+    SignedIn(actor): SignedIn,
+    State(app): State<App>,
+    CsrfForm(form): CsrfForm<SettingsForm>,
+) -> Result<Redirect, WebError> {
+    app.store.hall().notify_queued_set(&actor, form.queued == "on").await?;
     Ok(Redirect::to("/notifications"))
 }

@@ -1,69 +1,143 @@
 //! One run: what ran, who started it, how far it is, what failed, what to do now.
 
-use axum::extract::State;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{Redirect, Response};
 use maud::{Markup, html};
-use tp_domain::access::ViewOperations;
+use serde::Deserialize;
+use tp_domain::access::{CancelOperations, Capability, StartInventorySync, ViewOperations};
 use tp_domain::ids::RunId;
+use tp_domain::item::RunItem;
+use tp_domain::operation::OperationKind;
 use tp_domain::run::{OperationRun, Outcome, RunState, RunStep};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
-use tp_store::TenantScope;
+use tp_store::{
+    Child, HowStarted, ItemFilter, RetryOnly, Started, TenantRef, TenantScope, WorkspaceScope,
+};
 
-use super::partial;
+use super::login::Nothing;
+use super::{partial, start_sync};
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
 use crate::components::run::{progress_words, took, unit, waiting_words};
 use crate::components::{chip, time};
 use crate::error::WebError;
-use crate::extract::{Id, InTenant};
+use crate::extract::{CsrfForm, Id, InTenant, InWorkspace, RequestId, SignedIn};
+use crate::paths::Home;
+use crate::query::Pairs;
 use crate::{format, paths};
 
 /// The history shows this many runs of the same operation.
 const HISTORY: u32 = 10;
 
+/// How many items of an itemised run the page shows.
+const ITEMS: u32 = 200;
+
+/// A run with what belongs to it, and what this person may do with it.
 struct Detail {
     run: OperationRun,
     steps: Vec<RunStep>,
+    items: Vec<RunItem>,
+    children: Vec<Child>,
     history: Vec<OperationRun>,
+    may_cancel: bool,
+    may_start: bool,
 }
 
-async fn detail(scope: &TenantScope<ViewOperations>, id: RunId) -> Result<Detail, WebError> {
+fn may_start(run: &OperationRun, may: impl Fn(Capability) -> bool) -> bool {
+    run.kind.parse::<OperationKind>().is_ok_and(|kind| may(kind.facts().capability))
+}
+
+async fn of_tenant(scope: &TenantScope<ViewOperations>, id: RunId) -> Result<Detail, WebError> {
     let run = scope.run_get(id).await?.ok_or(WebError::NotFound)?;
-    let steps = scope.run_steps(id).await?;
-    let history = scope.run_history(&run, HISTORY).await?;
-    Ok(Detail { run, steps, history })
+    let filter = ItemFilter { limit: ITEMS, ..ItemFilter::default() };
+    Ok(Detail {
+        steps: scope.run_steps(id).await?,
+        items: scope.run_items(id, filter).await?,
+        children: scope.run_children(id).await?,
+        history: scope.run_history(&run, HISTORY).await?,
+        may_cancel: scope.may(Capability::OperationsCancel),
+        may_start: may_start(&run, |capability| scope.may(capability)),
+        run,
+    })
+}
+
+async fn of_workspace(
+    scope: &WorkspaceScope<ViewOperations>,
+    id: RunId,
+) -> Result<Detail, WebError> {
+    let run = scope.run_get(id).await?.ok_or(WebError::NotFound)?;
+    let filter = ItemFilter { limit: ITEMS, ..ItemFilter::default() };
+    Ok(Detail {
+        steps: Vec::new(),
+        items: scope.run_items(id, filter).await?,
+        children: scope.run_children(id).await?,
+        history: Vec::new(),
+        may_cancel: scope.may(Capability::OperationsCancel),
+        may_start: false,
+        run,
+    })
 }
 
 pub(crate) async fn show(
     InTenant(scope): InTenant<ViewOperations>,
     Id(id): Id<RunId>,
     State(app): State<App>,
+    RawQuery(query): RawQuery,
 ) -> Result<Markup, WebError> {
-    let detail = detail(&scope, id).await?;
+    let detail = of_tenant(&scope, id).await?;
     let shell = Shell::of(&app, scope.actor()).await?;
-    let (tenant, run) = (scope.tenant(), &detail.run);
-    let live = format!("{}/live", paths::operation(tenant, id));
-    let part = part(&app, &detail, tenant, shell.now);
+    let pairs = Pairs::parse(query.as_deref());
+    let banner = start_sync::banner(&scope, &pairs, &shell).await?;
+    Ok(page(&app, &shell, &detail, Home::Tenant(scope.tenant()), banner, &[]))
+}
+
+pub(crate) async fn show_workspace(
+    InWorkspace(scope): InWorkspace<ViewOperations>,
+    Id(id): Id<RunId>,
+    State(app): State<App>,
+) -> Result<Markup, WebError> {
+    let detail = of_workspace(&scope, id).await?;
+    let shell = Shell::of(&app, scope.actor()).await?;
+    let tenants = tenants(&app, scope.actor()).await?;
+    Ok(page(&app, &shell, &detail, Home::Workspace(scope.id()), html! {}, &tenants))
+}
+
+/// The person's tenants, for naming children.
+async fn tenants(app: &App, actor: &tp_store::Actor) -> Result<Vec<Tenant>, WebError> {
+    let list = app.store.enter_fleet(actor).tenant_list().await?;
+    Ok(list.into_iter().map(|(tenant, _)| tenant).collect())
+}
+
+fn page(
+    app: &App,
+    shell: &Shell,
+    detail: &Detail,
+    home: Home<'_>,
+    banner: Markup,
+    tenants: &[Tenant],
+) -> Markup {
+    let run = &detail.run;
+    let live = format!("{}/live", home.operation(run.id));
     let body = html! {
+        (banner)
         nav.crumbs aria-label="Breadcrumb" { ol {
-            li { a href=(paths::operations(tenant)) { "Operations" } }
+            li { a href=(home.operations()) { "Operations" } }
             li aria-current="page" { (run.label()) }
         } }
-        div data-live=(live) data-every="2000" data-title="1" { (part) }
+        (actions(shell, detail, home))
+        div data-live=(live) data-every="2000" data-title="1" { (part(app, detail, home, tenants, shell.now)) }
     };
     let title = match run.state.outcome() {
         Outcome::Pending => run.label().to_owned(),
         outcome => format!("{} {}", sign(outcome), run.label()),
     };
-    Ok(shell.render(&Page {
-        title: &title,
-        place: Place::Operations,
-        tenant: Some(tenant),
-        synced_at: None,
-        body,
-    }))
+    let tenant = match home {
+        Home::Tenant(tenant) => Some(tenant),
+        Home::Workspace(_) => None,
+    };
+    shell.render(&Page { title: &title, place: Place::Operations, tenant, synced_at: None, body })
 }
 
 pub(crate) async fn live(
@@ -72,8 +146,118 @@ pub(crate) async fn live(
     State(app): State<App>,
     headers: HeaderMap,
 ) -> Result<Response, WebError> {
-    let detail = detail(&scope, id).await?;
-    Ok(partial(&headers, part(&app, &detail, scope.tenant(), app.store.now())))
+    let detail = of_tenant(&scope, id).await?;
+    let home = Home::Tenant(scope.tenant());
+    Ok(partial(&headers, part(&app, &detail, home, &[], app.store.now())))
+}
+
+pub(crate) async fn live_workspace(
+    InWorkspace(scope): InWorkspace<ViewOperations>,
+    Id(id): Id<RunId>,
+    State(app): State<App>,
+    headers: HeaderMap,
+) -> Result<Response, WebError> {
+    let detail = of_workspace(&scope, id).await?;
+    let home = Home::Workspace(scope.id());
+    let tenants = tenants(&app, scope.actor()).await?;
+    Ok(partial(&headers, part(&app, &detail, home, &tenants, app.store.now())))
+}
+
+pub(crate) async fn cancel(
+    InTenant(scope): InTenant<CancelOperations>,
+    Id(id): Id<RunId>,
+    RequestId(request): RequestId,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    scope.run_cancel(id, Some(request)).await?.ok_or(WebError::NotFound)?;
+    Ok(Redirect::to(&Home::Tenant(scope.tenant()).operation(id)))
+}
+
+pub(crate) async fn cancel_workspace(
+    InWorkspace(scope): InWorkspace<CancelOperations>,
+    Id(id): Id<RunId>,
+    RequestId(request): RequestId,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    scope.run_cancel(id, Some(request)).await?.ok_or(WebError::NotFound)?;
+    Ok(Redirect::to(&Home::Workspace(scope.id()).operation(id)))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct RetryForm {
+    only: String,
+}
+
+/// Each kind enters through its own door (ruling 4).
+pub(crate) async fn retry(
+    SignedIn(actor): SignedIn,
+    Path((tenant, id)): Path<(String, String)>,
+    State(app): State<App>,
+    RequestId(request): RequestId,
+    CsrfForm(form): CsrfForm<RetryForm>,
+) -> Result<Redirect, WebError> {
+    let tenant = TenantRef::parse(&tenant).ok_or(WebError::NotFound)?;
+    let id: RunId = id.parse().map_err(|_| WebError::NotFound)?;
+    let only = if form.only == "failed" { RetryOnly::Failed } else { RetryOnly::All };
+    let how = HowStarted { idempotency: None, request_id: Some(request) };
+    let (started, tenant) = start_again(&app, &actor, &tenant, id, only, how).await?;
+    let name = if matches!(started, Started::Created(_)) { "started" } else { "active" };
+    let path = paths::operation(&tenant, started.run().id);
+    Ok(Redirect::to(&format!("{path}?{name}={}", started.run().id)))
+}
+
+/// Starts a run again through the door of its kind.
+pub(crate) async fn start_again(
+    app: &App,
+    actor: &tp_store::Actor,
+    tenant: &TenantRef,
+    id: RunId,
+    only: RetryOnly,
+    how: HowStarted,
+) -> Result<(Started, Tenant), WebError> {
+    let seen = app.store.enter::<ViewOperations>(actor, tenant).await?;
+    let old = seen.run_get(id).await?.ok_or(WebError::NotFound)?;
+    match old.kind.parse::<OperationKind>() {
+        Ok(OperationKind::InventorySync) => {
+            let scope = app.store.enter::<StartInventorySync>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
+        Ok(OperationKind::ScheduleExecute | OperationKind::RunsPrune) | Err(_) => {
+            Err(WebError::Conflict("Runs of this kind cannot be tried again by hand.".to_owned()))
+        }
+    }
+}
+
+/// What can be done with the run, or why it cannot.
+fn actions(shell: &Shell, detail: &Detail, home: Home<'_>) -> Markup {
+    let run = &detail.run;
+    let here = home.operation(run.id);
+    let known = run.kind.parse::<OperationKind>().ok();
+    let failed = run.counts.failed > 0 || !run.failures.is_empty();
+    let retryable = matches!(home, Home::Tenant(_)) && known.is_some() && !run.is_active();
+    html! {
+        div.actions.run-actions {
+            @if run.is_active() {
+                @if run.cancel_requested_at.is_some() {
+                    p.muted { "Canceling: it stops at the next item." }
+                } @else if detail.may_cancel {
+                    form method="post" action=(format!("{here}/cancel")) { (shell.csrf()) button.button type="submit" { "Cancel run" } }
+                } @else {
+                    span.why id="why-cancel" { "Canceling needs the capability operations.cancel." }
+                    button.button type="button" aria-disabled="true" aria-describedby="why-cancel" { "Cancel run" }
+                }
+            } @else if retryable && detail.may_start {
+                @if failed && known.is_some_and(|kind| kind.facts().retry_failed) {
+                    form method="post" action=(format!("{here}/retry")) { (shell.csrf()) input type="hidden" name="only" value="failed"; button.button.primary type="submit" { "Retry what failed" } }
+                }
+                form method="post" action=(format!("{here}/retry")) { (shell.csrf()) input type="hidden" name="only" value="all"; button.button type="submit" { "Run again" } }
+            } @else if retryable && let Some(kind) = known {
+                span.why id="why-retry" { "Running it again needs the capability " (kind.facts().capability) "." }
+                button.button type="button" aria-disabled="true" aria-describedby="why-retry" { "Run again" }
+            }
+        }
+    }
 }
 
 /// In front of the title, so that a background tab tells the end.
@@ -85,8 +269,8 @@ const fn sign(outcome: Outcome) -> &'static str {
     }
 }
 
-fn part(app: &App, detail: &Detail, tenant: &Tenant, now: Timestamp) -> Markup {
-    let Detail { run, steps, history } = detail;
+fn part(app: &App, detail: &Detail, home: Home<'_>, tenants: &[Tenant], now: Timestamp) -> Markup {
+    let Detail { run, steps, items, children, history, .. } = detail;
     let ended = (!run.is_active()).then(|| sign(run.state.outcome()));
     html! {
         div {
@@ -105,16 +289,19 @@ fn part(app: &App, detail: &Detail, tenant: &Tenant, now: Timestamp) -> Markup {
             div.split {
                 section {
                     (failures(app, run))
-                    h2 { "Steps" }
-                    (steps_table(app, steps, run, now))
+                    @if !children.is_empty() { h2 { "Runs that belong to it" } (children_table(children, tenants)) }
+                    @if !items.is_empty() { h2 { "Items" } (items_table(app, items)) }
+                    @if children.is_empty() && (items.is_empty() || !steps.is_empty()) { h2 { "Steps" } (steps_table(app, steps, run, now)) }
                 }
                 section {
                     h2 { "Details" }
-                    (facts(run, tenant, now))
+                    (facts(run, home, now))
                     h2 { "Inputs" }
                     (inputs(app, run))
-                    h2 { "History of this operation" }
-                    (history_list(history, tenant, now))
+                    @if let Home::Tenant(tenant) = home {
+                        h2 { "History of this operation" }
+                        (history_list(history, tenant, now))
+                    }
                 }
             }
         }
@@ -256,12 +443,12 @@ fn steps_table(app: &App, steps: &[RunStep], run: &OperationRun, now: Timestamp)
     }
 }
 
-fn facts(run: &OperationRun, tenant: &Tenant, now: Timestamp) -> Markup {
+fn facts(run: &OperationRun, home: Home<'_>, now: Timestamp) -> Markup {
     let moment =
         |at: Option<Timestamp>| html! { @match at { Some(at) => (time(at, now)), None => "–" } };
     html! {
         dl.facts {
-            dt { "Tenant" } dd { (format::shown(&tenant.name)) }
+            @if let Home::Tenant(tenant) = home { dt { "Tenant" } dd { (format::shown(&tenant.name)) } }
             dt { "Started by" } dd { (format::shown(&run.initiator_name)) }
             dt { "Trigger" } dd { (run.trigger) }
             dt { "Queued" } dd { (moment(Some(run.state.created_at()))) }
@@ -274,12 +461,62 @@ fn facts(run: &OperationRun, tenant: &Tenant, now: Timestamp) -> Markup {
                     dt { (key.replace('_', " ")) } dd { (value) }
                 }
             }
-            dt { "As JSON" } dd { a href=(format!("/api/v1/tenants/{}/runs/{}", tenant.slug, run.id)) { "Open" } }
+            @if let Some(parent) = run.parent { dt { "Belongs to" } dd { a href=(Home::Workspace(run.workspace).operation(parent)) { "Scheduled operations" } } }
+            @if let Some(old) = run.retry_of { dt { "Tries again" } dd { a href=(home.operation(old)) { "View run" } } }
+            dt { "As JSON" } dd { a href=(home.api_run(run.id)) { "Open" } }
+        }
+    }
+}
+
+fn items_table(app: &App, items: &[RunItem]) -> Markup {
+    html! {
+        div.table-wrap {
+            table.cards-on-mobile {
+                caption.visually-hidden { "Items" }
+                thead { tr { th scope="col" { "State" } th scope="col" { "Item" } th scope="col" { "Reason" } th.num scope="col" { "Tries" } } }
+                tbody {
+                    @for item in items {
+                        @let name = item.subject.name.as_deref().unwrap_or(&item.subject.key);
+                        tr {
+                            td data-l="State" { span { (chip::item(item.state)) } }
+                            td data-l="Item" { div { (format::shown(name)) @if let Some(key) = &item.subject.policy_type { br; span.muted.small { (app.catalog.label(key)) } } } }
+                            td data-l="Reason" { @match item.reason { Some(code) => a.mono href=(paths::reason_code(code.as_str())) { (code.as_str()) }, None => "–" } }
+                            td.num data-l="Tries" { (item.attempts) }
+                        }
+                    }
+                }
+            }
+        }
+        @if items.len() >= usize::try_from(ITEMS).unwrap_or(usize::MAX) { p.muted { "The first " (ITEMS) " are shown. The API lists all." } }
+    }
+}
+
+fn children_table(children: &[Child], tenants: &[Tenant]) -> Markup {
+    html! {
+        div.table-wrap {
+            table.cards-on-mobile {
+                caption.visually-hidden { "Runs that belong to it" }
+                thead { tr { th scope="col" { "State" } th scope="col" { "Tenant" } th.num scope="col" { "Wave" } th scope="col" { "Run" } } }
+                tbody {
+                    @for child in children {
+                        @let tenant = tenants.iter().find(|tenant| Some(tenant.id) == child.tenant);
+                        tr {
+                            td data-l="State" { div { (chip::child(child.state)) @if let Some(code) = child.reason { " " a.small.mono href=(paths::reason_code(code.as_str())) { (code.as_str()) } } } }
+                            td data-l="Tenant" { @match tenant { Some(tenant) => (format::shown(&tenant.name)), None => "A tenant that you do not see" } }
+                            td.num data-l="Wave" { (child.wave + 1) }
+                            td data-l="Run" { @match (tenant, child.run) { (Some(tenant), Some(run)) => a href=(paths::operation(tenant, run)) { "View run" span.visually-hidden { " of " (format::shown(&tenant.name)) } }, _ => "–" } }
+                        }
+                    }
+                }
+            }
         }
     }
 }
 
 fn inputs(app: &App, run: &OperationRun) -> Markup {
+    if run.kind != OperationKind::InventorySync.as_str() {
+        return other_inputs(run);
+    }
     let types = run.inputs.get("types").and_then(|types| types.as_array());
     let foundations = run.inputs.get("include_foundations").and_then(serde_json::Value::as_bool);
     html! {
@@ -292,6 +529,22 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
                 },
             } }
             dt { "Foundations" } dd { @if foundations == Some(false) { "Left out" } @else { "Included" } }
+        }
+    }
+}
+
+/// Inputs of kinds without words of their own: names and values.
+fn other_inputs(run: &OperationRun) -> Markup {
+    let map = run.inputs.as_object().filter(|map| !map.is_empty());
+    html! {
+        @match map {
+            None => p.muted { "None." },
+            Some(map) => dl.facts {
+                @for (key, value) in map {
+                    dt { (key.replace('_', " ")) }
+                    dd { @match value.as_str() { Some(text) => (format::shown(text)), None => (value.to_string()) } }
+                }
+            },
         }
     }
 }

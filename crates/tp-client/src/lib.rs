@@ -182,6 +182,20 @@ impl Client {
         Self::read(self.send(Method::POST, path, Some(body), &headers).await?).await
     }
 
+    /// PATCH with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        Self::read(self.send(Method::PATCH, path, Some(body), &[]).await?).await
+    }
+
+    /// DELETE; there is no answer but that it is gone.
+    pub async fn delete(&self, path: &str) -> Result<(), ClientError> {
+        let response = self.send(Method::DELETE, path, None, &[]).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(());
+        }
+        Self::read(response).await.map(drop)
+    }
+
     /// GET that answers only when something has changed since `etag`.
     pub async fn poll(&self, path: &str, etag: Option<&str>) -> Result<Polled, ClientError> {
         let headers: Vec<(&'static str, &str)> =

@@ -158,7 +158,7 @@ impl World {
         };
         let actor = store.test_actor("owner@example.com").await;
         let workspace = actor.workspace();
-        let fleet = store.enter_fleet(&actor).tenant_list().await?;
+        let fleet = store.enter_fleet::<ViewOperations>(&actor)?.tenant_list().await?;
         let mut named: Vec<_> =
             fleet.into_iter().map(|(tenant, _)| (tenant.slug.to_string(), tenant.id)).collect();
         named.sort_by_key(|(slug, _)| slug.trim_start_matches("tenant").parse::<usize>().ok());

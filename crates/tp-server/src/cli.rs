@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Policies of a tenant
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// What starts by itself, in a tenant or in the workspace
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
     /// A raw call of the API: tenantpilot api GET /api/v1/me
     Api {
         #[command(flatten)]
@@ -285,6 +288,28 @@ pub(crate) enum RunCommand {
         #[command(flatten)]
         wait: WaitArgs,
     },
+    /// Cancel a run: at once when queued, at the next item when running
+    Cancel {
+        /// The run's id
+        run: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+    },
+    /// Start a new run for what failed of an old one: tenantpilot run retry RUN --only failed
+    Retry {
+        /// The old run's id
+        run: String,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// What is done again
+        #[arg(long, value_enum, default_value_t = RetryOnly::Failed)]
+        only: RetryOnly,
+        /// Follow it to its end
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        waiting: WaitArgs,
+    },
     /// Start a run: tenantpilot run start inventory.sync -t contoso --wait
     Start {
         /// The kind
@@ -299,6 +324,80 @@ pub(crate) enum RunCommand {
         wait: bool,
         #[command(flatten)]
         waiting: WaitArgs,
+    },
+}
+
+/// What of an old run is done again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RetryOnly {
+    Failed,
+    All,
+}
+
+/// Where schedules are.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlaceArgs {
+    /// Of the workspace, not of a tenant
+    #[arg(long)]
+    pub(crate) workspace: bool,
+    #[command(flatten)]
+    pub(crate) tenant: TenantArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleCommand {
+    /// Schedules with their next times
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Make a schedule: tenantpilot schedule create -t contoso --name Nightly --cron "30 2 * * *" --zone Europe/Berlin
+    Create {
+        #[command(flatten)]
+        place: PlaceArgs,
+        /// Name for people
+        #[arg(long)]
+        name: String,
+        /// What it starts
+        #[arg(long, default_value = "inventory.sync")]
+        kind: String,
+        /// Five fields: minute hour day-of-month month day-of-week
+        #[arg(long, value_name = "PATTERN")]
+        cron: String,
+        /// An IANA time zone
+        #[arg(long, default_value = "UTC")]
+        zone: String,
+        /// What is done with slots missed in an outage: once, skip or all
+        #[arg(long, default_value = "once")]
+        catch_up: String,
+    },
+    /// Start now what the next slot would start
+    Run {
+        /// The schedule's id
+        schedule: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Start nothing until it is resumed
+    Pause {
+        /// The schedule's id
+        schedule: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Go on
+    Resume {
+        /// The schedule's id
+        schedule: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Delete it; its runs stay
+    Delete {
+        /// The schedule's id
+        schedule: String,
+        #[command(flatten)]
+        place: PlaceArgs,
     },
 }
 

@@ -225,7 +225,8 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Re
     for login in &logins {
         say(&format!("  {:<9} {:<24} {}", login.role, login.email, login.password));
     }
-    tokio::join!(wire::run(parts, &config, listener, true, true, shutdown), simulated);
+    let does = wire::Does { work: true, schedule: true, demo: true };
+    tokio::join!(wire::run(parts, &config, listener, does, shutdown), simulated);
     Ok(())
 }
 

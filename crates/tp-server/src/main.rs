@@ -42,6 +42,7 @@ async fn run(cli: Cli, environment: Environment) -> u8 {
         Command::Run(command) => client::run(command, &environment).await,
         Command::Tenant(command) => client::tenant(command, &environment).await,
         Command::Policy(command) => client::policy(command, &environment).await,
+        Command::Schedule(command) => client::schedule(command, &environment).await,
         Command::Api { server, method, path, input } => {
             client::api(&server, &method, &path, input.as_deref(), &environment).await
         }
@@ -84,7 +85,9 @@ async fn here(
             let parts = wire::parts(&config).await?;
             let shutdown = wire::shutdown()?;
             tracing::info!(url = %config.public_url, worker = !args.no_worker, "TenantPilot is ready");
-            wire::run(parts, &config, listener, !args.no_worker, false, shutdown).await;
+            let does =
+                wire::Does { work: !args.no_worker, schedule: !args.no_scheduler, demo: false };
+            wire::run(parts, &config, listener, does, shutdown).await;
         }
         Command::Worker { concurrency } => {
             let flags = concurrency
@@ -96,7 +99,7 @@ async fn here(
             let parts = wire::parts(&config).await?;
             let shutdown = wire::shutdown()?;
             tracing::info!("the worker is ready");
-            parts.worker(&config).run(shutdown).await;
+            parts.worker(&config, true).run(shutdown).await;
             parts.store.close().await;
         }
         Command::Migrate { check } => return migrate(&load(Vec::new())?, check).await,
@@ -124,7 +127,11 @@ async fn here(
         Command::Sim(command) => sim::run(command).await?,
         Command::Contracts(command) => return reference::contracts(command),
         Command::Capabilities(form) => reference::capabilities(form.output)?,
-        Command::Run(_) | Command::Tenant(_) | Command::Policy(_) | Command::Api { .. } => {
+        Command::Run(_)
+        | Command::Tenant(_)
+        | Command::Policy(_)
+        | Command::Schedule(_)
+        | Command::Api { .. } => {
             unreachable!("handled before");
         }
     }

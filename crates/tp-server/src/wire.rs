@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tp_catalog::registry::Catalog;
 use tp_domain::ids::{Ids as _, WorkerId};
 use tp_engine::jitter::{Jitter as _, SystemJitter};
-use tp_engine::worker::Worker;
+use tp_engine::worker::{Worker, WorkerOptions};
 use tp_graph::cloud::{Cloud, Clouds};
 use tp_graph::{Graph, GraphOptions};
 use tp_ops::Tools;
@@ -104,10 +104,11 @@ impl Parts {
     }
 
     /// The worker of this process.
-    pub(crate) fn worker(&self, config: &Config) -> Worker {
+    pub(crate) fn worker(&self, config: &Config, schedules: bool) -> Worker {
         let id = WorkerId::from_uuid(SystemIds.next());
         let registry = tp_ops::registry(&self.tools);
-        Worker::new(id, self.store.clone(), registry, config.worker, Arc::new(SystemJitter))
+        let options = WorkerOptions { schedules, ..config.worker };
+        Worker::new(id, self.store.clone(), registry, options, Arc::new(SystemJitter))
     }
 }
 
@@ -137,21 +138,33 @@ pub(crate) async fn bind(address: std::net::SocketAddr) -> anyhow::Result<tokio:
     })
 }
 
-/// Runs the web, and the worker unless it is left out, until shutdown; then lets both end.
+/// What a process does beside the web.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Does {
+    /// Takes runs.
+    pub(crate) work: bool,
+    /// Fires schedules and rolls up umbrella runs.
+    pub(crate) schedule: bool,
+    /// Says that it is a demo.
+    pub(crate) demo: bool,
+}
+
+/// Runs the web and what else the process does, until shutdown; then lets all of it end.
 pub(crate) async fn run(
     parts: Parts,
     config: &Config,
     listener: tokio::net::TcpListener,
-    with_worker: bool,
-    demo: bool,
+    does: Does,
     shutdown: CancellationToken,
 ) {
-    let router = tp_web::router(parts.web(config, demo));
+    let router = tp_web::router(parts.web(config, does.demo));
     let web = tp_web::serve::serve(listener, router, shutdown.clone().cancelled_owned());
-    let worker = with_worker.then(|| parts.worker(config));
+    let worker = parts.worker(config, does.schedule);
     let work = async {
-        if let Some(worker) = worker {
+        if does.work {
             worker.run(shutdown.clone()).await;
+        } else if does.schedule {
+            worker.run_schedules(shutdown.clone()).await;
         }
     };
     tokio::join!(web, work);

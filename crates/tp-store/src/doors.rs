@@ -144,9 +144,14 @@ impl Store {
         })
     }
 
-    /// Lets `actor` see aggregates over their own tenants. It looks nothing up by id.
-    pub fn enter_fleet(&self, actor: &Actor) -> FleetScope {
-        FleetScope { store: self.clone(), actor: actor.clone() }
+    /// Lets `actor` see, for the purpose `C`, lists and aggregates over the tenants where they may. It
+    /// looks nothing up by id. A token without the capability: [`Refused::Forbidden`].
+    pub fn enter_fleet<C: Need>(&self, actor: &Actor) -> Result<FleetScope, Refused> {
+        if !actor.may_use(C::CAPABILITY) {
+            return Err(Refused::Forbidden(C::CAPABILITY));
+        }
+        let capability = C::CAPABILITY;
+        Ok(FleetScope { store: self.clone(), actor: actor.clone(), capability })
     }
 
     /// Accounts, sessions and one's own notifications. Holds no tenant data.

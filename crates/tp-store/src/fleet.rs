@@ -1,6 +1,6 @@
 //! A person over all of their own tenants: aggregates and lists, nothing by id.
 
-use tp_domain::access::Role;
+use tp_domain::access::{Capability, Role};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
@@ -22,10 +22,11 @@ LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = $2
 LEFT JOIN memberships whole ON whole.scope_id = t.workspace_id AND whole.user_id = $2
 WHERE t.workspace_id = $1 AND COALESCE(own.role, whole.role) IS NOT NULL
 ORDER BY t.name, t.id";
+const WHOLE: &str = "SELECT role FROM memberships WHERE scope_id = $1 AND user_id = $2";
 // Asked for on every page: the jobs table holds what is active and nothing else.
 const ACTIVE: &str = "\
 SELECT count(*) AS n FROM jobs j
-WHERE j.workspace_id = $1 AND j.tenant_id IS NOT NULL
+WHERE j.workspace_id = $1
   AND EXISTS (SELECT 1 FROM memberships m
               WHERE m.user_id = $2 AND m.scope_id IN (j.workspace_id, j.tenant_id))";
 const SUMMARY: &str = "\
@@ -41,6 +42,8 @@ SELECT (SELECT count(*) FROM policies p WHERE p.scope_id = $1) AS policies,
 pub struct FleetScope {
     pub(crate) store: Store,
     pub(crate) actor: Actor,
+    /// What the person must be able to do in each tenant that is shown.
+    pub(crate) capability: Capability,
 }
 
 /// One tenant of the fleet in a line.
@@ -68,6 +71,11 @@ struct MemberRow {
 }
 
 #[derive(sqlx::FromRow)]
+struct WholeRow {
+    role: String,
+}
+
+#[derive(sqlx::FromRow)]
 struct SummaryRow {
     policies: i64,
     synced_at: Option<i64>,
@@ -84,8 +92,11 @@ impl FleetScope {
         let rows: Vec<MemberRow> = tx.all(stmt).await?;
         rows.into_iter()
             .map(|row| {
-                let role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
+                let role: Role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
                 Ok((row.tenant.try_into()?, role))
+            })
+            .filter(|found: &Result<(Tenant, Role), StoreError>| {
+                found.as_ref().map_or(true, |(_, role)| role.grants(self.capability))
             })
             .collect()
     }
@@ -125,7 +136,16 @@ impl FleetScope {
     }
 
     async fn own_ids(&self, tx: &mut Tx) -> Result<Vec<Uuid>, StoreError> {
-        Ok(self.own(tx).await?.into_iter().map(|(tenant, _)| tenant.id.uuid()).collect())
+        let mut scopes: Vec<Uuid> =
+            self.own(tx).await?.into_iter().map(|(tenant, _)| tenant.id.uuid()).collect();
+        // A member of the workspace as a whole sees its own runs beside those of its tenants.
+        let (workspace, user) = (self.actor.workspace.uuid(), self.actor.user.uuid());
+        let whole: Option<WholeRow> = tx.optional(stmt!(WHOLE, workspace, user)).await?;
+        let role = whole.and_then(|row| row.role.parse::<Role>().ok());
+        if role.is_some_and(|role| role.grants(self.capability)) {
+            scopes.push(workspace);
+        }
+        Ok(scopes)
     }
 
     /// One page of the runs of all of the person's tenants (ruling 5).
@@ -142,7 +162,7 @@ impl FleetScope {
             .await
     }
 
-    /// How many runs of all of the person's tenants are queued or running.
+    /// How many runs of the workspace and of all of the person's tenants are queued or running.
     pub async fn fleet_run_active(&self) -> Result<u64, StoreError> {
         #[derive(sqlx::FromRow)]
         struct CountRow {

@@ -9,7 +9,10 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tp_client::{Client, ClientError};
 
-use crate::cli::{PolicyCommand, RunCommand, ServerArgs, TenantArgs, TenantCommand};
+use crate::cli::{
+    PlaceArgs, PolicyCommand, RetryOnly, RunCommand, ScheduleCommand, ServerArgs, TenantArgs,
+    TenantCommand,
+};
 use crate::environment::Environment;
 use crate::exit;
 use crate::output::{self, Column, text};
@@ -146,6 +149,24 @@ pub(crate) async fn run(command: RunCommand, environment: &Environment) -> Resul
             let slug = tenant_of(&tenant, environment)?;
             watch::watch(&client, &slug, &segment(&run)?, wait.timeout).await
         }
+        RunCommand::Cancel { run, tenant } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            let path = format!("/api/v1/tenants/{slug}/runs/{}/cancel", segment(&run)?);
+            let run = client.post(&path, &json!({}), None).await?;
+            let ended = text(&run, "/status") == "completed";
+            output::say(if ended { "Canceled" } else { "Canceling: it stops at the next item" });
+            output::list(&[run], RUN_COLUMNS, "/id", tenant.server.output.output);
+            Ok(exit::DONE)
+        }
+        RunCommand::Retry { run, tenant, only, wait, waiting } => {
+            let client = client(&tenant.server, environment)?;
+            let slug = tenant_of(&tenant, environment)?;
+            let only = if only == RetryOnly::Failed { "failed" } else { "all" };
+            let path = format!("/api/v1/tenants/{slug}/runs/{}/retry", segment(&run)?);
+            let run = client.post(&path, &json!({"only": only}), None).await?;
+            follow(&client, &slug, run, &tenant, wait, waiting.timeout).await
+        }
         RunCommand::Start { kind, tenant, inputs, wait, waiting } => {
             let client = client(&tenant.server, environment)?;
             let slug = tenant_of(&tenant, environment)?;
@@ -156,20 +177,103 @@ pub(crate) async fn run(command: RunCommand, environment: &Environment) -> Resul
             })?;
             let body = json!({"kind": kind, "inputs": inputs});
             let run = client.post(&format!("/api/v1/tenants/{slug}/runs"), &body, None).await?;
-            let id = text(&run, "/id");
-            let word = if run["deduplicated"] == true { "Already active" } else { "Queued" };
-            output::say(&format!(
-                "{word}   run {id}   {}",
-                output::clean(&text(&run, "/links/html"))
-            ));
-            if wait {
-                return watch::watch(&client, &slug, &segment(&id)?, waiting.timeout).await;
-            }
-            output::list(&[run], RUN_COLUMNS, "/id", tenant.server.output.output);
-            output::say(&format!("Next: tenantpilot run watch {id} -t {slug}"));
-            Ok(exit::DONE)
+            follow(&client, &slug, run, &tenant, wait, waiting.timeout).await
         }
     }
+}
+
+/// Says what was started, and follows it where that is wanted.
+async fn follow(
+    client: &Client,
+    slug: &str,
+    run: Value,
+    tenant: &TenantArgs,
+    wait: bool,
+    timeout: Option<u64>,
+) -> Result<u8, VerbError> {
+    let id = text(&run, "/id");
+    let word = if run["deduplicated"] == true { "Already active" } else { "Queued" };
+    output::say(&format!("{word}   run {id}   {}", output::clean(&text(&run, "/links/html"))));
+    if wait {
+        return watch::watch(client, slug, &segment(&id)?, timeout).await;
+    }
+    output::list(&[run], RUN_COLUMNS, "/id", tenant.server.output.output);
+    output::say(&format!("Next: tenantpilot run watch {id} -t {slug}"));
+    Ok(exit::DONE)
+}
+
+const SCHEDULE_COLUMNS: &[Column] = &[
+    ("id", |schedule| text(schedule, "/id")),
+    ("name", |schedule| text(schedule, "/name")),
+    ("starts", |schedule| text(schedule, "/kind")),
+    ("when", |schedule| text(schedule, "/words")),
+    ("on", |schedule| text(schedule, "/enabled")),
+    ("next", |schedule| text(schedule, "/next_at")),
+];
+
+/// Where the schedules of that place are in the API.
+async fn schedules_of(
+    place: &PlaceArgs,
+    environment: &Environment,
+) -> Result<(Client, String), VerbError> {
+    let client = client(&place.tenant.server, environment)?;
+    let base = if place.workspace {
+        let me = client.get("/api/v1/me").await?;
+        format!("/api/v1/workspaces/{}/schedules", segment(&text(&me, "/workspace"))?)
+    } else {
+        format!("/api/v1/tenants/{}/schedules", tenant_of(&place.tenant, environment)?)
+    };
+    Ok((client, base))
+}
+
+/// The `schedule` verbs.
+pub(crate) async fn schedule(
+    command: ScheduleCommand,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    let (place, found) = match command {
+        ScheduleCommand::List { place } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            let found = client.list(&base, usize::MAX).await?;
+            (place, found)
+        }
+        ScheduleCommand::Create { place, name, kind, cron, zone, catch_up } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            let when = json!({"every": "cron", "cron": cron});
+            let body = json!({
+                "name": name, "kind": kind, "when": when, "zone": zone, "catch_up": catch_up,
+            });
+            let made = client.post(&base, &body, None).await?;
+            (place, vec![made])
+        }
+        ScheduleCommand::Run { schedule, place } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            let path = format!("{base}/{}/run", segment(&schedule)?);
+            let run = client.post(&path, &json!({}), None).await?;
+            output::list(&[run], RUN_COLUMNS, "/id", place.tenant.server.output.output);
+            return Ok(exit::DONE);
+        }
+        ScheduleCommand::Pause { schedule, place } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            let path = format!("{base}/{}", segment(&schedule)?);
+            let changed = client.patch(&path, &json!({"enabled": false})).await?;
+            (place, vec![changed])
+        }
+        ScheduleCommand::Resume { schedule, place } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            let path = format!("{base}/{}", segment(&schedule)?);
+            let changed = client.patch(&path, &json!({"enabled": true})).await?;
+            (place, vec![changed])
+        }
+        ScheduleCommand::Delete { schedule, place } => {
+            let (client, base) = schedules_of(&place, environment).await?;
+            client.delete(&format!("{base}/{}", segment(&schedule)?)).await?;
+            output::say("Deleted");
+            return Ok(exit::DONE);
+        }
+    };
+    output::list(&found, SCHEDULE_COLUMNS, "/id", place.tenant.server.output.output);
+    Ok(exit::DONE)
 }
 
 const TENANT_COLUMNS: &[Column] = &[

@@ -74,6 +74,9 @@ async fn a_token_is_as_narrow_as_it_was_made() {
         assert!(db.store.enter::<ViewTenant>(&actor, &at("contoso")).await.is_ok());
         let denied = db.store.enter::<StartInventorySync>(&actor, &at("contoso")).await;
         assert!(matches!(denied, Err(Refused::Forbidden(Capability::InventorySync))));
+        assert!(db.store.enter_fleet::<ViewTenant>(&actor).is_ok());
+        let lists = db.store.enter_fleet::<tp_domain::access::ViewOperations>(&actor);
+        assert!(matches!(lists, Err(Refused::Forbidden(Capability::OperationsView))));
         hall.actor_of_token(&token).await.unwrap();
         let first = "SELECT count(*) AS n FROM audit_entries WHERE action = 'token.first_used'";
         assert_eq!(db.store.test_count(first).await, 1, "{}", db.name());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tp_domain::access::ViewOperations;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus};
@@ -208,12 +209,12 @@ async fn lists_page_without_doubles_and_filter() {
         let tabs = scope.run_tabs(None).await.unwrap();
         assert_eq!((tabs.all, tabs.active, tabs.attention), (7, 5, 1));
         assert_eq!((tabs.failed, tabs.partial, tabs.succeeded), (1, 0, 1));
-        let fleet = world.store().enter_fleet(&world.operator);
+        let fleet = world.store().enter_fleet::<ViewOperations>(&world.operator).unwrap();
         assert_eq!(fleet.fleet_run_tabs(None).await.unwrap().all, 7);
         assert_eq!(fleet.fleet_run_active().await.unwrap(), 5);
         let page = fleet.fleet_run_list(RunFilter { limit: 50, ..none() }).await.unwrap();
         assert_eq!(page.runs.len(), 7);
-        let guest = world.store().enter_fleet(&world.guest);
+        let guest = world.store().enter_fleet::<ViewOperations>(&world.guest).unwrap();
         assert_eq!(guest.fleet_run_tabs(None).await.unwrap().all, 0, "another tenant's member");
         assert!(
             guest.fleet_run_list(RunFilter { limit: 50, ..none() }).await.unwrap().runs.is_empty()
@@ -248,8 +249,7 @@ async fn a_run_of_another_tenant_is_not_there() {
         assert!(world.runs("fabrikam").await.run_get(run).await.unwrap().is_none());
         assert!(world.runs("fabrikam").await.run_steps(run).await.unwrap().is_empty());
         let contoso = at("contoso");
-        let guest =
-            world.store().enter::<tp_domain::access::ViewOperations>(&world.guest, &contoso);
+        let guest = world.store().enter::<ViewOperations>(&world.guest, &contoso);
         assert!(matches!(guest.await, Err(tp_store::Refused::NotFound)));
     }
 }

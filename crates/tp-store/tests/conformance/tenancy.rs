@@ -35,10 +35,20 @@ async fn what_is_not_yours_is_not_there() {
         }
         let own = store.enter::<StartInventorySync>(&world.guest, &at("fabrikam")).await.unwrap();
         assert_eq!(own.role(), Role::Manager, "the tenant's own role");
-        let fleet = store.enter_fleet(&world.guest).tenant_list().await.unwrap();
+        let fleet =
+            store.enter_fleet::<ViewTenant>(&world.guest).unwrap().tenant_list().await.unwrap();
         assert_eq!(fleet.len(), 1);
         assert_eq!(fleet[0].0.id, world.fabrikam);
-        assert_eq!(store.enter_fleet(&world.owner).tenant_list().await.unwrap().len(), 2);
+        assert_eq!(
+            store
+                .enter_fleet::<ViewTenant>(&world.owner)
+                .unwrap()
+                .tenant_list()
+                .await
+                .unwrap()
+                .len(),
+            2
+        );
     }
 }
 
@@ -46,7 +56,13 @@ async fn what_is_not_yours_is_not_there() {
 async fn summaries_count_what_is_there() {
     for world in worlds().await {
         world.start("contoso", SyncInventory::everything()).await;
-        let fleet = world.store().enter_fleet(&world.owner).tenant_summaries().await.unwrap();
+        let fleet = world
+            .store()
+            .enter_fleet::<ViewTenant>(&world.owner)
+            .unwrap()
+            .tenant_summaries()
+            .await
+            .unwrap();
         let contoso = fleet.iter().find(|line| line.tenant.id == world.contoso).unwrap();
         assert_eq!((contoso.active_runs, contoso.failed_runs, contoso.policies), (1, 0, 0));
         assert_eq!(contoso.synced_at, None);

@@ -116,7 +116,7 @@ pub(crate) async fn list_fleet(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let (filter, pairs) = filter(query.as_deref())?;
-    let fleet = app.store.enter_fleet(&actor);
+    let fleet = app.store.enter_fleet::<ViewOperations>(&actor)?;
     let found = fleet.fleet_run_list(filter).await?;
     let tenants: Vec<Tenant> =
         fleet.tenant_list().await?.into_iter().map(|(tenant, _)| tenant).collect();

@@ -31,7 +31,7 @@ pub(crate) async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &[])?;
-    let tenants = app.store.enter_fleet(&actor).tenant_list().await?;
+    let tenants = app.store.enter_fleet::<ViewTenant>(&actor)?.tenant_list().await?;
     let data = tenants.iter().map(|(tenant, role)| tenant_json(tenant, *role)).collect();
     Ok(page(data, None, "/api/v1/tenants", &pairs))
 }

@@ -1,7 +1,7 @@
 //! The shell around every page: top bar, sidebar, main, footer (UX §2.3).
 
 use maud::{DOCTYPE, Markup, html};
-use tp_domain::access::{Capability, Role};
+use tp_domain::access::{Capability, Role, ViewOperations};
 use tp_domain::ids::WorkspaceId;
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
@@ -64,14 +64,20 @@ pub(crate) struct Page<'a> {
 impl Shell {
     /// For somebody who is signed in.
     pub(crate) async fn of(app: &App, actor: &Actor) -> Result<Self, StoreError> {
-        let fleet = app.store.enter_fleet(actor);
+        let fleet = app.store.enter_fleet::<ViewOperations>(actor).ok();
         let whole = app.store.workspace_may(actor, Capability::SettingsView).await?;
         let person = Person {
             name: actor.name().to_owned(),
             csrf: actor.csrf().unwrap_or_default().to_owned(),
             unread: app.store.hall().notification_count(actor).await?,
-            active: fleet.fleet_run_active().await?,
-            tenants: fleet.tenant_list().await?,
+            active: match &fleet {
+                Some(fleet) => fleet.fleet_run_active().await?,
+                None => 0,
+            },
+            tenants: match &fleet {
+                Some(fleet) => fleet.tenant_list().await?,
+                None => Vec::new(),
+            },
             workspace: actor.workspace(),
             whole,
         };

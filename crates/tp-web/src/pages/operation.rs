@@ -106,7 +106,7 @@ pub(crate) async fn show_workspace(
 
 /// The person's tenants, for naming children.
 async fn tenants(app: &App, actor: &tp_store::Actor) -> Result<Vec<Tenant>, WebError> {
-    let list = app.store.enter_fleet(actor).tenant_list().await?;
+    let list = app.store.enter_fleet::<ViewOperations>(actor)?.tenant_list().await?;
     Ok(list.into_iter().map(|(tenant, _)| tenant).collect())
 }
 

@@ -255,7 +255,7 @@ async fn of_fleet(
 ) -> Result<(Listed, Vec<Tenant>, Pairs), WebError> {
     let pairs = Pairs::parse(query);
     let asked = asked(&pairs, app.store.now())?;
-    let fleet = app.store.enter_fleet(actor);
+    let fleet = app.store.enter_fleet::<ViewOperations>(actor)?;
     let page = fleet.fleet_run_list(asked.filter.clone()).await?;
     let tabs = fleet.fleet_run_tabs(asked.since.or(Some(app.store.now().minus(WINDOW)))).await?;
     let tenants = fleet.tenant_list().await?.into_iter().map(|(tenant, _)| tenant).collect();

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
-use tp_domain::access::{Capability, ManageSettings, ViewSettings};
+use tp_domain::access::{Capability, ManageSettings, ViewOperations, ViewSettings};
 use tp_domain::gate::{Gate, GateKind, GateReach};
 use tp_domain::ids::{RunId, ScopeId, TenantId};
 use tp_domain::operation::OperationKind;
@@ -41,7 +41,7 @@ struct Seen {
 
 async fn look(app: &App, scope: &WorkspaceScope<ViewSettings>) -> Result<Seen, WebError> {
     let upkeep = app.store.upkeep();
-    let fleet = app.store.enter_fleet(scope.actor());
+    let fleet = app.store.enter_fleet::<ViewOperations>(scope.actor())?;
     let active = RunFilter {
         tab: Some(RunTab::Active),
         limit: 200,

@@ -4,6 +4,8 @@ use axum::extract::State;
 use maud::{Markup, html};
 use tp_domain::access::Capability;
 
+use tp_domain::access::ViewTenant;
+
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
 use crate::components::{empty, time};
@@ -16,7 +18,7 @@ pub(crate) async fn show(
     SignedIn(actor): SignedIn,
 ) -> Result<Markup, WebError> {
     let shell = Shell::of(&app, &actor).await?;
-    let tenants = app.store.enter_fleet(&actor).tenant_summaries().await?;
+    let tenants = app.store.enter_fleet::<ViewTenant>(&actor)?.tenant_summaries().await?;
     let may_add = app.store.workspace_may(&actor, Capability::TenantManage).await?;
     let attention = tenants.iter().filter(|line| line.failed_runs > 0).count();
     let body = html! {

@@ -4,5 +4,6 @@
 
 mod access;
 mod api;
+mod operations;
 mod pages;
 mod world;

@@ -54,6 +54,7 @@ pub(crate) async fn worlds() -> Vec<World> {
     for db in databases().await {
         let store = &db.store;
         let (workspace, _) = store.test_workspace().await;
+        store.console().password_set("owner@example.com", hash.clone()).await.unwrap();
         for role in [Role::Operator, Role::Reader] {
             let new = NewUser {
                 email: format!("{role}@example.com"),

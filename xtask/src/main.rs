@@ -6,6 +6,7 @@ mod bench;
 mod ci;
 mod counts;
 mod postgres;
+mod prove;
 mod shell;
 mod tidy;
 mod tools;
@@ -33,6 +34,8 @@ enum Command {
     Tidy,
     /// Runs a command with a throw-away PostgreSQL around it
     Postgres(PostgresArgs),
+    /// Proves figures with real processes: prints figure, target, measured; fails when one is missed
+    Prove(prove::ProveArgs),
     /// Measures and compares with the targets: a table, then JSON
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -85,6 +88,7 @@ fn run(command: Command) -> Result<ExitCode> {
             ci::test(args.server.postgres, &args.words).map(|()| ExitCode::SUCCESS)
         }
         Command::Tidy => Ok(exit(tidy::run()?)),
+        Command::Prove(args) => Ok(exit(prove::run(&args)?)),
         Command::Bench(bench) => bench::run(bench),
         Command::Postgres(args) => {
             postgres::around(args.server.postgres, args.durable, &args.command)

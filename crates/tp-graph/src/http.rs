@@ -9,12 +9,15 @@ use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::budget::{BudgetUse, GraphBudget};
 use tp_domain::ids::Ids;
+use tp_domain::operation::Lane;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Clock;
 use url::Url;
 use uuid::Uuid;
 
+use crate::budget::Purse;
 use crate::cloud::Cloud;
 use crate::error::GraphError;
 use crate::session::{GraphSession, WaitObserver};
@@ -40,6 +43,8 @@ pub struct GraphOptions {
     pub patience: Duration,
     /// How often one request is tried.
     pub attempts: u32,
+    /// Scales the documented limits of Graph: below 1 leaves room for other tools of the tenant.
+    pub budget_scale: f64,
 }
 
 impl Default for GraphOptions {
@@ -53,9 +58,13 @@ impl Default for GraphOptions {
             max_listing_bytes: 512 << 20,
             patience: Duration::from_mins(5),
             attempts: 8,
+            budget_scale: 1.0,
         }
     }
 }
+
+/// A wait for the budget that is said in the run.
+const NOTICEABLE: Duration = Duration::from_secs(1);
 
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +87,7 @@ pub struct Graph {
     pub(crate) options: GraphOptions,
     tokens: Tokens,
     pauses: Pauses,
+    purse: Purse,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     chance: Chance,
@@ -124,6 +134,7 @@ pub(crate) struct Get<'a> {
     pub(crate) url: &'a Url,
     pub(crate) max_bytes: usize,
     pub(crate) observer: &'a dyn WaitObserver,
+    pub(crate) lane: Lane,
 }
 
 impl Graph {
@@ -134,6 +145,7 @@ impl Graph {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
         chance: Chance,
+        budget: Arc<dyn GraphBudget>,
     ) -> Result<Self, SetupError> {
         let mut builder = reqwest::Client::builder()
             .connect_timeout(options.connect_timeout)
@@ -153,6 +165,7 @@ impl Graph {
             options,
             tokens: Tokens::default(),
             pauses: Pauses::default(),
+            purse: Purse::new(budget, Arc::clone(&clock), options.budget_scale),
             clock,
             ids,
             chance,
@@ -160,8 +173,13 @@ impl Graph {
     }
 
     /// A session with one tenant, for one run.
-    pub fn session(&self, access: Access, observer: Arc<dyn WaitObserver>) -> GraphSession {
-        GraphSession::new(self.clone(), access, observer)
+    pub fn session(
+        &self,
+        access: Access,
+        observer: Arc<dyn WaitObserver>,
+        lane: Lane,
+    ) -> GraphSession {
+        GraphSession::new(self.clone(), access, observer, lane)
     }
 
     /// The only place where a request leaves. The address must be of the cloud that the credential
@@ -210,6 +228,7 @@ impl Graph {
             }
             attempt += 1;
             let token = self.token(get.access, None, get.observer).await?;
+            self.take_from_budget(&get).await;
             let bearer = token.bearer.expose_secret();
             let request = self.client.request(Method::GET, get.url.clone()).bearer_auth(bearer);
             let result = self.send(&get.access.cloud, request, get.max_bytes).await;
@@ -236,9 +255,24 @@ impl Graph {
             let wait = next_wait(attempt, told, (self.chance)());
             if reason == ReasonCode::GraphThrottled {
                 self.pauses.pause(key, Instant::now() + wait);
+                self.purse.hold(get.access, get.group, BudgetUse::Read, wait).await;
             } else {
                 waited = self.wait(wait, waited, reason, get.observer).await?;
             }
+        }
+    }
+
+    /// Waits for a share of Graph's limits. It always comes: this is pacing, not refusal, so it does not
+    /// count as a wait of the request. A wait that people would notice is said.
+    async fn take_from_budget(&self, get: &Get<'_>) {
+        while let Some(wait) =
+            self.purse.take(get.access, get.group, BudgetUse::Read, get.lane).await
+        {
+            if wait >= NOTICEABLE {
+                get.observer.waits(self.clock.now().plus(wait), ReasonCode::GraphThrottled);
+            }
+            // Spread, so that all who wait for one bucket do not ask at once.
+            tokio::time::sleep(wait.mul_f64(1.0 + (self.chance)() * 0.1)).await;
         }
     }
 

@@ -4,6 +4,7 @@
 //! host answers is hostile until proved otherwise: sizes, pages, links and redirects are bounded, and
 //! no text of an answer reaches an error, a log or the database.
 
+pub mod budget;
 pub mod cloud;
 pub mod error;
 pub mod session;

@@ -9,6 +9,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tp_catalog::contract::{ApiVersion, Contract, ListShape, Parent};
 use tp_catalog::registry::Catalog;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
@@ -31,6 +32,7 @@ pub struct GraphSession {
     graph: Graph,
     access: Access,
     observer: Arc<dyn WaitObserver>,
+    lane: Lane,
     in_flight: Semaphore,
     /// Collections that are shared by types are read once per session.
     listings: Mutex<HashMap<String, Arc<OnceCell<Objects>>>>,
@@ -48,9 +50,14 @@ struct Listing<'a> {
 }
 
 impl GraphSession {
-    pub(crate) fn new(graph: Graph, access: Access, observer: Arc<dyn WaitObserver>) -> Self {
+    pub(crate) fn new(
+        graph: Graph,
+        access: Access,
+        observer: Arc<dyn WaitObserver>,
+        lane: Lane,
+    ) -> Self {
         let in_flight = Semaphore::new(graph.options.max_in_flight.max(1));
-        Self { graph, access, observer, in_flight, listings: Mutex::default() }
+        Self { graph, access, observer, lane, in_flight, listings: Mutex::default() }
     }
 
     /// All objects of a type: every page, each id once, and only what the contract's filters let pass.
@@ -190,6 +197,7 @@ impl GraphSession {
                 url,
                 max_bytes,
                 observer: &*self.observer,
+                lane: self.lane,
             })
             .await?;
         drop(permit);

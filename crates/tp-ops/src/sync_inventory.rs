@@ -164,7 +164,7 @@ impl SyncInventoryOperation {
             client_id: connection.client_id,
             client_secret: connection.client_secret,
         };
-        Ok(self.tools.graph.session(access, waits))
+        Ok(self.tools.graph.session(access, waits, run.kind().facts().lane))
     }
 
     async fn list(

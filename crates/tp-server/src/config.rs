@@ -79,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) worker: tp_engine::worker::WorkerOptions,
     /// Requests to Graph at once, per run.
     pub(crate) max_in_flight: usize,
+    /// Scales Graph's documented limits.
+    pub(crate) budget_scale: f64,
     /// error, warn, info, debug or trace.
     pub(crate) log_level: String,
     /// text, json or auto.
@@ -133,6 +135,7 @@ impl Config {
             connections: reader.number("database.connections", 2, 200)?,
             clouds: reader.clouds()?,
             worker: reader.worker()?,
+            budget_scale: reader.factor("graph.budget_scale")?,
             max_in_flight: reader.number("graph.max_in_flight", 1, 256)? as usize,
             log_level: reader.one_of("log.level", &["error", "warn", "info", "debug", "trace"])?,
             log_format: reader.one_of("log.format", &["text", "json", "auto"])?,
@@ -244,6 +247,11 @@ impl Reader<'_> {
     fn number(&self, name: &str, least: u32, most: u32) -> Result<u32, ConfigError> {
         let number: u32 = self.text(name).parse().map_err(|_| self.bad(name))?;
         if (least..=most).contains(&number) { Ok(number) } else { Err(self.bad(name)) }
+    }
+
+    fn factor(&self, name: &str) -> Result<f64, ConfigError> {
+        let number: f64 = self.text(name).parse().map_err(|_| self.bad(name))?;
+        if (0.01..=1_000.0).contains(&number) { Ok(number) } else { Err(self.bad(name)) }
     }
 
     fn one_of(&self, name: &str, allowed: &[&str]) -> Result<String, ConfigError> {

@@ -114,6 +114,8 @@ fn config(args: &DemoArgs, sim_url: &str, environment: &Environment) -> anyhow::
     let mut flags = vec![
         ("listen", args.listen.to_string()),
         ("data_dir", args.data_dir.display().to_string()),
+        // Its Graph is simulated: nobody else's limits are at stake.
+        ("graph.budget_scale", "100".to_owned()),
     ];
     if let Some(database) = &args.database {
         flags.push(("database.url", database.clone()));

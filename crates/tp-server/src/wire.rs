@@ -66,10 +66,10 @@ async fn has_secrets(config: &Config) -> anyhow::Result<bool> {
 /// Everything, from the configuration.
 pub(crate) async fn parts(config: &Config) -> anyhow::Result<Parts> {
     let store = store(config).await?;
-    Ok(Parts { tools: tools(config)?, store })
+    Ok(Parts { tools: tools(config, &store)?, store })
 }
 
-fn tools(config: &Config) -> anyhow::Result<Tools> {
+fn tools(config: &Config, store: &Store) -> anyhow::Result<Tools> {
     let own = config
         .clouds
         .iter()
@@ -80,9 +80,16 @@ fn tools(config: &Config) -> anyhow::Result<Tools> {
         let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         roots.push(pem);
     }
-    let options = GraphOptions { max_in_flight: config.max_in_flight, ..GraphOptions::default() };
+    let options = GraphOptions {
+        max_in_flight: config.max_in_flight,
+        budget_scale: config.budget_scale,
+        ..GraphOptions::default()
+    };
     let chance: tp_graph::Chance = Arc::new(|| SystemJitter.unit());
-    let graph = Graph::new(options, &roots, Arc::new(SystemClock), Arc::new(SystemIds), chance)?;
+    // All processes on this database keep Graph's limits together.
+    let budget = Arc::new(store.clone());
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
+    let graph = Graph::new(options, &roots, clock, ids, chance, budget)?;
     Ok(Tools {
         catalog: Arc::new(Catalog::builtin()?),
         graph,

@@ -12,6 +12,7 @@ use tp_domain::run::OperationRun;
 use tp_domain::tenant::Slug;
 use tp_engine::jitter::{Jitter, SystemJitter};
 use tp_engine::worker::{Worker, WorkerOptions};
+use tp_graph::budget::Unshared;
 use tp_graph::cloud::{Cloud, Clouds};
 use tp_graph::{Graph, GraphOptions};
 use tp_ops::Tools;
@@ -69,9 +70,10 @@ impl World {
             ..GraphOptions::default()
         };
         let clock = Arc::new(db.clock.clone());
-        let graph =
-            Graph::new(options, &[], clock, Arc::new(SystemIds), Arc::new(|| SystemJitter.unit()))
-                .unwrap();
+        // The clock stands still, so that a shared bucket would never fill.
+        let (ids, budget) = (Arc::new(SystemIds), Arc::new(Unshared));
+        let chance: tp_graph::Chance = Arc::new(|| SystemJitter.unit());
+        let graph = Graph::new(options, &[], clock, ids, chance, budget).unwrap();
         let tools = Tools {
             catalog: Arc::new(Catalog::builtin().unwrap()),
             graph,

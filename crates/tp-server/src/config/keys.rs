@@ -66,6 +66,7 @@ pub(super) const KEYS: &[Key] = &[
     number("worker.poll_ms", "WORKER__POLL_MS", "500", "a number from 10 to 60000"),
     number("worker.per_tenant", "WORKER__PER_TENANT", "2", "a number from 1 to 64"),
     number("graph.max_in_flight", "GRAPH__MAX_IN_FLIGHT", "16", "a number from 1 to 256"),
+    number("graph.budget_scale", "GRAPH__BUDGET_SCALE", "1.0", "a number from 0.01 to 1000"),
     text("log.level", "LOG__LEVEL", "info", "error, warn, info, debug or trace"),
     text("log.format", "LOG__FORMAT", "auto", "text, json or auto (text on a terminal)"),
 ];

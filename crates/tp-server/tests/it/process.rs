@@ -133,6 +133,7 @@ impl Installation {
             ("TENANTPILOT_LISTEN".to_owned(), format!("127.0.0.1:{port}")),
             ("TENANTPILOT_CLOUDS__SIM__GRAPH_URL".to_owned(), sim.clone()),
             ("TENANTPILOT_CLOUDS__SIM__LOGIN_URL".to_owned(), sim.clone()),
+            ("TENANTPILOT_GRAPH__BUDGET_SCALE".to_owned(), "100".to_owned()),
             ("TENANTPILOT_LOG__LEVEL".to_owned(), "warn".to_owned()),
         ];
         if let Some(url) = database {

@@ -25,7 +25,7 @@ fn pick<T>(long: T, short: T, smallest: T) -> T {
 
 /// Appends a figure to the file that the prover reads, and fails when it does not hold.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
-fn figure(figure: &str, target: &str, measured: &str, holds: bool) {
+pub(crate) fn figure(figure: &str, target: &str, measured: &str, holds: bool) {
     let line = json!({"figure": figure, "target": target, "measured": measured, "holds": holds});
     println!("{line}");
     if let Ok(path) = std::env::var("TENANTPILOT_PROVE_FILE") {

@@ -1,0 +1,146 @@
+//! `cargo xtask prove`: figures that only real processes can show, as one table.
+//!
+//! The proofs are programs and tests that write one line of JSON per figure; this puts them together.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, ValueEnum};
+use serde_json::Value;
+
+use crate::postgres::{self, Server};
+use crate::shell;
+
+#[derive(Debug, Args)]
+pub(crate) struct ProveArgs {
+    /// What is proved
+    what: What,
+    /// The full sample sizes, in an optimised build; without it the sizes of every change
+    #[arg(long)]
+    long: bool,
+    /// The seed of every chance in it, to repeat a failure
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+/// What can be proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum What {
+    /// The run engine: TRUST A1 to A7, A33, A37 to A39
+    Engine,
+}
+
+/// Tests that prove a figure by passing, and the figure.
+const TESTS: [(&str, &str, &str); 3] = [
+    ("tp-store", "a_failed_dispatch_leaves", "A37 100 injected dispatch failures, both databases"),
+    ("tp-store", "racing_equal_starts_make_one_run", "I1 64 starts at once make one run"),
+    ("tp-store", "the_limits_hold_whoever_claims", "I9 limits hold with eight claimers"),
+];
+
+/// Proves, prints the table; true when every figure holds.
+pub(crate) fn run(args: &ProveArgs) -> Result<bool> {
+    let What::Engine = args.what;
+    let server = Server::given_or_new(None, true)?;
+    let lines = tempfile_path("figures");
+    let _ = std::fs::remove_file(&lines);
+    let mut figures = engine(args, &server)?;
+    figures.extend(over_http(args, &server, &lines)?);
+    figures.extend(by_tests(&server)?);
+    drop(server);
+    let _ = std::fs::remove_file(&lines);
+    Ok(print(&figures))
+}
+
+fn tempfile_path(name: &str) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("tenantpilot-{name}-{}.jsonl", std::process::id()))
+}
+
+fn parse(text: &str) -> Vec<Value> {
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Kills, freezes, schedulers, races, clock jumps.
+fn engine(args: &ProveArgs, server: &Server) -> Result<Vec<Value>> {
+    let mut command = shell::command("cargo");
+    command.args(["run", "--quiet", "-p", "tp-prove"]);
+    if args.long {
+        command.arg("--release");
+    }
+    command.args(["--", "engine"]);
+    if args.long {
+        command.arg("--long");
+    }
+    if let Some(seed) = args.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    command.env(postgres::VARIABLE, server.url()).stdout(Stdio::piped());
+    let output = command.spawn()?.wait_with_output()?;
+    let figures = parse(&String::from_utf8_lossy(&output.stdout));
+    if figures.is_empty() {
+        bail!("the prover gave no figure: {}", output.status);
+    }
+    if !output.status.success() && figures.iter().all(|figure| figure["holds"] == true) {
+        bail!("the prover stopped before its end: {}", output.status);
+    }
+    Ok(figures)
+}
+
+/// Storms, kills and ends of the whole server.
+fn over_http(args: &ProveArgs, server: &Server, lines: &Path) -> Result<Vec<Value>> {
+    let mut command = shell::command("cargo");
+    command.args(["nextest", "run", "--no-fail-fast", "--profile", "prove", "-p", "tp-server"]);
+    if args.long {
+        command.arg("--release");
+    }
+    command.args(["proofs::", "a_killed_worker"]);
+    command.env("TENANTPILOT_PROVE", if args.long { "long" } else { "short" });
+    command.env("TENANTPILOT_TEST_KILLS", if args.long { "30" } else { "5" });
+    command.env("TENANTPILOT_PROVE_FILE", lines).env(postgres::VARIABLE, server.url());
+    let status = command.status().context("cargo nextest could not be started")?;
+    let mut figures = parse(&std::fs::read_to_string(lines).unwrap_or_default());
+    figures.push(passed("the tests of the whole server", status.success()));
+    Ok(figures)
+}
+
+/// Figures that are a test.
+fn by_tests(server: &Server) -> Result<Vec<Value>> {
+    let mut figures = Vec::new();
+    for (package, test, figure) in TESTS {
+        let mut command = shell::command("cargo");
+        command.args(["nextest", "run", "-p", package, test]);
+        command.env(postgres::VARIABLE, server.url());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        figures.push(passed(figure, command.status()?.success()));
+    }
+    Ok(figures)
+}
+
+fn passed(figure: &str, holds: bool) -> Value {
+    let measured = if holds { "passed" } else { "failed" };
+    serde_json::json!({"figure": figure, "target": "passes", "measured": measured, "holds": holds})
+}
+
+fn print(figures: &[Value]) -> bool {
+    println!("| figure | target | measured | holds |");
+    println!("| --- | --- | --- | --- |");
+    let text = |figure: &Value, name: &str| figure[name].as_str().unwrap_or_default().to_owned();
+    for figure in figures {
+        let holds = if figure["holds"] == true { "yes" } else { "NO" };
+        println!(
+            "| {} | {} | {} | {holds} |",
+            text(figure, "figure"),
+            text(figure, "target"),
+            text(figure, "measured"),
+        );
+    }
+    figures.iter().all(|figure| figure["holds"] == true)
+}
+
+/// The short form as a step of `cargo xtask ci`.
+pub(crate) fn short(server: &Server) -> Command {
+    let mut command = shell::command("cargo");
+    command.args(["run", "--quiet", "-p", "tp-prove", "--", "engine"]);
+    command.env(postgres::VARIABLE, server.url());
+    command
+}

@@ -335,7 +335,7 @@ impl Targets {
         match self {
             Self::Own => Value::Null,
             Self::AllTenants => json!("all"),
-            Self::Tenants(ids) => ids.iter().map(|id| id.to_string()).collect(),
+            Self::Tenants(ids) => ids.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -400,16 +400,14 @@ impl ExecuteSchedule {
         let targets = inputs.get("targets").and_then(Targets::from_json);
         let size = inputs.get("wave_size").and_then(Value::as_u64);
         let wave_size = size.and_then(|size| u32::try_from(size).ok()).filter(|size| *size > 0);
-        match (schedule, slot, kind, targets, wave_size, errors.is_empty()) {
-            (Some(schedule), Some(slot), Some(kind), Some(targets), Some(wave_size), true) => {
-                let inputs = inputs.get("inputs").cloned().unwrap_or_else(|| json!({}));
-                Ok(Self { schedule, slot, kind, inputs, targets, wave_size })
-            }
-            _ => {
-                errors.push(InputError::new("", "is not what a schedule writes"));
-                Err(errors)
-            }
+        if let (Some(schedule), Some(slot), Some(kind), Some(targets), Some(wave_size), true) =
+            (schedule, slot, kind, targets, wave_size, errors.is_empty())
+        {
+            let inputs = inputs.get("inputs").cloned().unwrap_or_else(|| json!({}));
+            return Ok(Self { schedule, slot, kind, inputs, targets, wave_size });
         }
+        errors.push(InputError::new("", "is not what a schedule writes"));
+        Err(errors)
     }
 }
 

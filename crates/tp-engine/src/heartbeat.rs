@@ -84,11 +84,9 @@ pub(crate) struct Rhythm {
     pub(crate) concurrency: u32,
 }
 
-impl Rhythm {
-    /// When work must stop that was prolonged at that moment: a tenth before the lease ends.
-    pub(crate) fn until(&self, from: Instant, lease: Duration) -> Instant {
-        from + lease.mul_f64(0.9)
-    }
+/// When work must stop that was prolonged at that moment: a tenth before the lease ends.
+pub(crate) fn trusted_until(from: Instant, lease: Duration) -> Instant {
+    from + lease.mul_f64(0.9)
 }
 
 /// Beats until `end`.
@@ -107,7 +105,7 @@ pub(crate) async fn beat(
         let beat = upkeep.beat(worker, rhythm.concurrency, rhythm.lease, list);
         match tokio::time::timeout(rhythm.every, beat).await {
             Ok(Ok(alive)) => {
-                let until = rhythm.until(asked, rhythm.lease);
+                let until = trusted_until(asked, rhythm.lease);
                 for holding in &known {
                     let lease = holding.claimed.lease();
                     if alive.contains(&lease) {

@@ -238,7 +238,7 @@ impl Worker {
             progress: run.progress().clone(),
             stop: stop.clone(),
             cancel: cancel.clone(),
-            until: self.rhythm().until(asked, self.first_lease()),
+            until: heartbeat::trusted_until(asked, self.first_lease()),
         });
         tracing::info!(run.id = %claimed.run(), operation.kind = %kind, attempt = run.attempt(), "run begins");
         let result = match run.refused() {

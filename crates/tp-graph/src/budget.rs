@@ -116,7 +116,7 @@ impl Purse {
             .collect()
     }
 
-    fn from_lot(&self, key: &BudgetKey) -> bool {
+    fn take_from_lot(&self, key: &BudgetKey) -> bool {
         let mut lots = self.lots.lock().unwrap_or_else(PoisonError::into_inner);
         match lots.get_mut(key) {
             Some(lot) if lot.left > 0 && lot.until > Instant::now() => {
@@ -153,7 +153,7 @@ impl Purse {
         let buckets = self.buckets(access, group, uses);
         let mut taken: Vec<&BudgetKey> = Vec::with_capacity(buckets.len());
         for (key, rate) in &buckets {
-            if !self.from_lot(key) {
+            if !self.take_from_lot(key) {
                 let wanted = (rate.requests / LOTS_PER_WINDOW).clamp(1, LARGEST_LOT);
                 let wait = match self.port.borrow(key, *rate, wanted, lane).await {
                     Ok(Borrowed::Granted(count)) if count > 0 => {

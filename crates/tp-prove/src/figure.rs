@@ -25,7 +25,8 @@ impl Size {
 /// One line of the table.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) figure: String,
+    #[serde(rename = "figure")]
+    pub(crate) name: String,
     pub(crate) target: String,
     pub(crate) measured: String,
     pub(crate) holds: bool,
@@ -33,11 +34,11 @@ pub(crate) struct Figure {
 
 impl Figure {
     pub(crate) fn new(
-        figure: impl Into<String>,
+        name: impl Into<String>,
         target: impl Into<String>,
         measured: impl Into<String>,
         holds: bool,
     ) -> Self {
-        Self { figure: figure.into(), target: target.into(), measured: measured.into(), holds }
+        Self { name: name.into(), target: target.into(), measured: measured.into(), holds }
     }
 }

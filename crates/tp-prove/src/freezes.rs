@@ -43,7 +43,7 @@ async fn on_postgres(place: &Place, wanted: usize, size: Size) -> Result<Seen> {
         }
         let heir = world.worker(&WorkerProcess { concurrency: 10, ..VICTIM })?;
         freeze(&victims, size, u64::try_from(round)?).await?;
-        open.idle(Duration::from_secs(60)).await?;
+        open.idle(Duration::from_mins(1)).await?;
         seen.changed += ends.look(&open).await;
         // Awake again, with whatever they still had in hand.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -79,7 +79,7 @@ async fn on_sqlite(rounds: usize, size: Size, lane: u64) -> Result<Seen> {
         let options = WorkerProcess { exit_when_idle: true, ..VICTIM };
         let mut victims = vec![world.worker(&options)?];
         freeze(&victims, size, lane * 100 + u64::try_from(round)?).await?;
-        let ended = tokio::time::timeout(Duration::from_secs(60), victims[0].wait()).await??;
+        let ended = tokio::time::timeout(Duration::from_mins(1), victims[0].wait()).await??;
         anyhow::ensure!(ended.success(), "a woken worker has failed");
         seen.kills += 1;
     }

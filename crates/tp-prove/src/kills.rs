@@ -134,7 +134,7 @@ async fn finish(world: &World, options: &WorkerProcess) -> Result<Duration> {
     let began = Instant::now();
     let heir = WorkerProcess { pause_at: None, exit_when_idle: true, concurrency: 10, ..*options };
     let mut child = world.worker(&heir)?;
-    let status = tokio::time::timeout(Duration::from_secs(60), child.wait()).await??;
+    let status = tokio::time::timeout(Duration::from_mins(1), child.wait()).await??;
     ensure!(status.success(), "the worker that went on has failed");
     Ok(began.elapsed())
 }

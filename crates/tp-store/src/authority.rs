@@ -53,7 +53,7 @@ impl Authority {
         Self { person: true, role: None, tenant_active: false, gated: false };
 
     /// Why the kind may not begin; none when it may.
-    pub(crate) fn refuses(&self, kind: OperationKind) -> Option<ReasonCode> {
+    pub(crate) fn refuses(self, kind: OperationKind) -> Option<ReasonCode> {
         let capable = self.role.is_some_and(|role| role.grants(kind.facts().capability));
         if self.gated {
             Some(ReasonCode::GateClosed)

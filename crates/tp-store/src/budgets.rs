@@ -127,13 +127,12 @@ async fn borrow(
         Dialect::Postgres => GET_PG,
     };
     let get = || stmt!(text, tenant, &key.app, key.service, uses);
-    let bucket: Bucket = match tx.optional(get()).await? {
-        Some(bucket) => bucket,
-        None => {
-            let full = capacity(rate);
-            tx.execute(stmt!(NEW, tenant, &key.app, key.service, uses, full, now)).await?;
-            tx.one(get()).await?
-        }
+    let bucket: Bucket = if let Some(bucket) = tx.optional(get()).await? {
+        bucket
+    } else {
+        let full = capacity(rate);
+        tx.execute(stmt!(NEW, tenant, &key.app, key.service, uses, full, now)).await?;
+        tx.one(get()).await?
     };
     let (bucket, borrowed) = taken(bucket, rate, wanted, lane, now);
     tx.execute(stmt!(

@@ -141,7 +141,7 @@ const PAUSES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(400),
     Duration::from_millis(1_600),
-    Duration::from_millis(4_000),
+    Duration::from_secs(4),
 ];
 
 /// How many ends one transaction carries at most.
@@ -274,7 +274,7 @@ async fn write_groups(db: Db, ids: Arc<dyn Ids>, mut inbox: mpsc::Receiver<Reque
                 }
                 // One of them cannot be written: alone, each shows whether it is the one.
                 Err(error) => {
-                    tracing::warn!(error = %error, "a group of ends is written one by one")
+                    tracing::warn!(error = %error, "a group of ends is written one by one");
                 }
             }
         }

@@ -41,7 +41,10 @@ const BELIEVED: Duration = Duration::from_secs(1);
 
 /// The closed gates as they were last read.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct GateCache(Arc<Mutex<Option<(Instant, Arc<Vec<Gate>>)>>>);
+pub(crate) struct GateCache(Arc<Mutex<Option<Cached>>>);
+
+/// When they were read, and what was read.
+type Cached = (Instant, Arc<Vec<Gate>>);
 
 impl GateCache {
     fn get(&self) -> Option<Arc<Vec<Gate>>> {

@@ -202,10 +202,9 @@ impl From<StartRefused> for WebError {
                 Self::Conflict("The tenant is disabled: nothing can be started.".to_owned())
             }
             StartRefused::GateClosed(gate) => {
-                let until = gate.expires_at.map_or_else(
-                    || "it is opened by hand".to_owned(),
-                    |at| crate::format::absolute(at),
-                );
+                let until = gate
+                    .expires_at
+                    .map_or_else(|| "it is opened by hand".to_owned(), crate::format::absolute);
                 Self::Conflict(format!(
                     "{} is stopped by {} until {until}: {}",
                     gate.kind.label(),

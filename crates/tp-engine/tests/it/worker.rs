@@ -100,3 +100,30 @@ async fn progress_is_written_at_most_twice_a_second() {
         worker.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_run_that_nobody_rang_for_is_found() {
+    for world in worlds().await {
+        let id = world.start().await;
+        let request = tp_store::ClaimRequest {
+            worker: tp_domain::ids::WorkerId::from_uuid(uuid::Uuid::from_u128(9)),
+            kinds: vec![tp_domain::operation::OperationKind::InventorySync],
+            lease: Duration::from_secs(30),
+            per_tenant: 2,
+            most: 1,
+        };
+        let claim = world.db.store.claim_many(request).await.unwrap().runs.pop();
+        let shutdown = CancellationToken::new();
+        let worker = world.worker(1, [Plan::Succeed(1)]).run(shutdown.clone());
+        let worker = tokio::spawn(worker);
+        // Ready again, past every door and without a ring.
+        let ready = "UPDATE jobs SET state = 'ready', lease_owner = NULL, lease_until = NULL";
+        world.db.store.test_execute(ready).await.unwrap();
+        let asked = std::time::Instant::now();
+        world.until(id, |run| !run.is_active()).await;
+        assert!(asked.elapsed() < Duration::from_millis(1_200), "{}", world.db.name());
+        drop(claim);
+        shutdown.cancel();
+        worker.await.unwrap();
+    }
+}

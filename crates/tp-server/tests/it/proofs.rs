@@ -25,6 +25,7 @@ fn pick<T>(long: T, short: T, smallest: T) -> T {
 
 /// Appends a figure to the file that the prover reads, and fails when it does not hold.
 #[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
+#[expect(clippy::print_stdout, reason = "a figure must be seen")]
 pub(crate) fn figure(figure: &str, target: &str, measured: &str, holds: bool) {
     let line = json!({"figure": figure, "target": target, "measured": measured, "holds": holds});
     println!("{line}");
@@ -115,7 +116,7 @@ async fn a3_a_sync_killed_at_each_request() {
             let killed = Instant::now();
             kills += 1;
             server = installation.serve(&["serve"]).await;
-            let run = installation.until(&id, Duration::from_secs(60), is_completed).await;
+            let run = installation.until(&id, Duration::from_mins(1), is_completed).await;
             slowest = slowest.max(killed.elapsed());
             let counts = &run["counts"];
             let exact = counts["succeeded"].as_u64() == u64::try_from(expected.len()).ok()
@@ -192,7 +193,7 @@ async fn a6_every_answered_start_exists_and_ends() {
             match installation.client().get(&path).await {
                 Ok(run) if is_completed(&run) => {}
                 Ok(_) => {
-                    installation.until(id, Duration::from_secs(60), is_completed).await;
+                    installation.until(id, Duration::from_mins(1), is_completed).await;
                 }
                 Err(_) => missing += 1,
             }
@@ -281,8 +282,8 @@ async fn a33_a_server_that_is_ended_cuts_no_answer() {
             let back = Instant::now();
             let taken =
                 |run: &Value| run["status"] == "completed" || run["heartbeat_at"].is_string();
-            installation.until(&id, Duration::from_secs(60), taken).await;
-            let run = installation.until(&id, Duration::from_secs(60), is_completed).await;
+            installation.until(&id, Duration::from_mins(1), taken).await;
+            let run = installation.until(&id, Duration::from_mins(1), is_completed).await;
             slowest_takeover = slowest_takeover.max(back.elapsed());
             wrong += usize::from(run["outcome"] != "succeeded" || run["attempt"] != 1);
         }

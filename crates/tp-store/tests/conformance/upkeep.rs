@@ -65,3 +65,35 @@ async fn a_start_wakes_a_worker_that_waits() {
         assert!(woken.is_ok(), "{}", world.db.name());
     }
 }
+
+#[tokio::test]
+async fn a_run_that_is_handed_back_keeps_its_try_and_what_it_did() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        let tags = crate::util::key("roleScopeTag");
+        claim.steps_plan(std::slice::from_ref(&tags)).await.unwrap();
+        let seen = vec![crate::util::policy("a", "A")];
+        claim.policies_observe(&tags, seen).await.unwrap();
+        claim.hand_back().await.unwrap();
+        let heir = world.claim(2).await.unwrap();
+        assert_eq!((heir.id(), heir.attempt()), (id, 1), "{}", world.db.name());
+        assert_eq!(heir.counts().succeeded, 1);
+        assert_eq!(heir.claimed().lease().1, 2, "the fencing number never falls");
+    }
+}
+
+#[tokio::test]
+async fn only_what_is_worked_on_is_prolonged() {
+    for world in worlds().await {
+        let lost = world.claimed("contoso").await;
+        // The process lost track of it: a beat without it lets its lease run out.
+        world.db.clock.advance(Duration::from_secs(20));
+        let held = world.store().upkeep().beat(worker(1), 8, LEASE, Vec::new()).await.unwrap();
+        assert!(held.is_empty());
+        world.db.clock.advance(Duration::from_secs(11));
+        let swept = world.store().upkeep().sweep(LEASE).await.unwrap();
+        assert_eq!(swept.released, 1, "{}", world.db.name());
+        drop(lost);
+    }
+}

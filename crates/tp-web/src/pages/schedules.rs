@@ -80,25 +80,25 @@ impl ScheduleForm {
         };
         match schedule.timetable.cadence() {
             Cadence::Hourly { minute } => {
-                form.every = "hour".to_owned();
+                "hour".clone_into(&mut form.every);
                 form.at = format!("00:{minute:02}");
             }
             Cadence::Daily { hour, minute } => {
-                form.every = "day".to_owned();
+                "day".clone_into(&mut form.every);
                 form.at = format!("{hour:02}:{minute:02}");
             }
             Cadence::Weekly { weekday, hour, minute } => {
-                form.every = "week".to_owned();
+                "week".clone_into(&mut form.every);
                 form.at = format!("{hour:02}:{minute:02}");
                 form.weekday = weekday.to_string();
             }
             Cadence::Monthly { day, hour, minute } => {
-                form.every = "month".to_owned();
+                "month".clone_into(&mut form.every);
                 form.at = format!("{hour:02}:{minute:02}");
                 form.day = day.to_string();
             }
             Cadence::Cron(text) => {
-                form.every = "cron".to_owned();
+                "cron".clone_into(&mut form.every);
                 form.cron.clone_from(text);
             }
         }

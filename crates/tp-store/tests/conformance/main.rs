@@ -3,7 +3,7 @@
 //! Each test runs its story on SQLite, and on PostgreSQL when `TENANTPILOT_TEST_POSTGRES` names a
 //! server (`cargo xtask ci` always starts one).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
+#![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod util;
 

@@ -7,6 +7,9 @@ use crate::operation::{
 };
 use crate::policy::PolicyType;
 
+/// So many wrong inputs are named at most.
+const MOST_ERRORS: usize = 20;
+
 /// Ask for an inventory sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncInventory {
@@ -82,6 +85,10 @@ impl SyncInventory {
         };
         let mut types = Vec::with_capacity(items.len());
         for (index, item) in items.iter().enumerate() {
+            // A million bad entries are as wrong as twenty.
+            if errors.len() >= MOST_ERRORS {
+                break;
+            }
             match item.as_str().map(PolicyType::new) {
                 Some(Ok(policy_type)) => types.push(policy_type),
                 Some(Err(_)) | None => errors.push(InputError::at(

@@ -37,10 +37,13 @@ pub(crate) async fn store(config: &Config) -> anyhow::Result<Store> {
         std::fs::create_dir_all(&config.data_dir).with_context(|| {
             format!("cannot make the data folder {}", config.data_dir.display())
         })?;
-        Store::migrate(&config.database).await?;
     }
+    // The keys first: a start that is cut off between the two must not leave a database without keys.
     let keys = Keys::open(&config.keys_file, data_exists)
         .with_context(|| format!("key file {}", config.keys_file.display()))?;
+    if let DatabaseUrl::Sqlite(_) = &config.database {
+        Store::migrate(&config.database).await?;
+    }
     Ok(Store::open(StoreOptions {
         url: config.database.clone(),
         time: TimeSource::Database(Arc::new(SystemClock)),

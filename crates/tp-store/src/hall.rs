@@ -307,7 +307,11 @@ impl Hall {
         let Some(row) = row else { return Ok(None) };
         if now.since(Timestamp::from_micros(row.last_used_at)) >= USED_EVERY {
             let stmt = stmt!(SESSION_USED, secret.hash(), now);
-            self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt))).await?;
+            // Reading must not need a write: with a full disk the pages are needed most.
+            let used = self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt)));
+            if let Err(error) = used.await {
+                tracing::warn!(error = %error, "the last use of a session could not be written");
+            }
         }
         Ok(Some(Actor {
             user: UserId::from_uuid(row.user_id),

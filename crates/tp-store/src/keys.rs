@@ -133,10 +133,19 @@ impl Keys {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent)?;
         }
+        // Whole or not there: written beside, then given its name, which never takes another file's place.
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}.new", hex(&random::<4>()?)));
+        let beside = Path::new(&name);
         let mut out =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        out.write_all(&text)?;
-        out.sync_all()?;
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
+        let written = out.write_all(&text).and_then(|()| out.sync_all());
+        let named = written.and_then(|()| std::fs::hard_link(beside, path));
+        std::fs::remove_file(beside)?;
+        named?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            std::fs::File::open(parent)?.sync_all()?;
+        }
         Self::parse(&text)
     }
 

@@ -37,6 +37,8 @@ pub(crate) enum WebError {
     TooMany,
     /// The database does not answer.
     Unavailable,
+    /// It took too long; whether it was carried out is not known.
+    Overdue,
     /// The database has no room.
     StorageFull,
     /// A fault of ours; the log has the rest.
@@ -153,6 +155,13 @@ impl WebError {
                 "Nothing was changed. Operations that were queued continue.",
                 "Try again in a few seconds.",
             ),
+            Self::Overdue => said(
+                S::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "This took too long",
+                "It may or may not have been carried out.",
+                "Look at Operations before you try again.",
+            ),
             Self::StorageFull => said(
                 S::SERVICE_UNAVAILABLE,
                 "storage_full",
@@ -177,7 +186,8 @@ impl From<StoreError> for WebError {
             StoreError::Unavailable(_) | StoreError::Closed => Self::Unavailable,
             StoreError::Full(_) => Self::StorageFull,
             _ => {
-                tracing::error!(error = %error, source = ?std::error::Error::source(&error), "the store failed");
+                // The driver's own text may hold values of rows: only our words are logged (rule I-7).
+                tracing::error!(error = %error, "the store failed");
                 Self::Internal
             }
         }

@@ -131,8 +131,15 @@ pub(crate) fn read_form<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WebError
         .map_err(|_| WebError::BadRequest("A field of the form is missing.".to_owned()))
 }
 
+/// How long a body may take to come.
+const BODY_TIME: std::time::Duration = std::time::Duration::from_secs(15);
+
 /// The whole body, up to the limit of 1 MiB.
 pub(crate) async fn read_body(request: Request) -> Result<Vec<u8>, WebError> {
-    let bytes = axum::body::to_bytes(request.into_body(), crate::middleware::BODY_LIMIT).await;
-    bytes.map(|bytes| bytes.to_vec()).map_err(|_| WebError::TooLarge)
+    let bytes = axum::body::to_bytes(request.into_body(), crate::middleware::BODY_LIMIT);
+    // A body that drips holds a connection and a task (TRUST A44).
+    match tokio::time::timeout(BODY_TIME, bytes).await {
+        Ok(bytes) => bytes.map(|bytes| bytes.to_vec()).map_err(|_| WebError::TooLarge),
+        Err(_) => Err(WebError::BadRequest("The body did not come within 15 seconds.".to_owned())),
+    }
 }

@@ -56,7 +56,8 @@ pub(crate) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
                 tracing::error!(request.id = %id.0, panicked = fault.is_panic(), "a handler stopped");
                 WebError::Internal.into_response()
             }
-            Err(_) => WebError::Unavailable.into_response(),
+            // What was begun may still be carried out.
+            Err(_) => WebError::Overdue.into_response(),
         }
     };
     let mut response = render_failure(&app, response, &method, &path, &target, &id);

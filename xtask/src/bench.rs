@@ -165,8 +165,16 @@ fn engine(args: EngineArgs) -> Result<bool> {
         "claim + end/s, sqlite (FULL)",
         number(&ours(&server, "lifecycle", "sqlite", 10_000)?, "per_second"),
     ));
+    lines.extend(steady(&server)?);
+    drop(server);
+    Ok(print(&lines))
+}
+
+/// What must not depend on history, snapshots or neighbours.
+fn steady(server: &Server) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
     for on in ["sqlite", "postgres"] {
-        let wake = ours(&server, "wake", on, 500)?;
+        let wake = ours(server, "wake", on, 500)?;
         lines.push(Line {
             figure: format!("wake-up, {on}"),
             target: "p99 <= 20 ms".to_owned(),
@@ -177,7 +185,7 @@ fn engine(args: EngineArgs) -> Result<bool> {
             ),
             holds: number(&wake, "p99_ms") <= 20.0,
         });
-        let history = ours(&server, "history", on, 0)?;
+        let history = ours(server, "history", on, 0)?;
         let kept = number(&history, "ratio");
         lines.push(Line {
             figure: format!("1 M finished runs against 10 k, {on}"),
@@ -190,7 +198,7 @@ fn engine(args: EngineArgs) -> Result<bool> {
             holds: kept >= 0.8,
         });
     }
-    let snapshot = ours(&server, "snapshot", "postgres", 0)?;
+    let snapshot = ours(server, "snapshot", "postgres", 0)?;
     let slowest = number(&snapshot, "claim_p99_ms_last_8_s");
     lines.push(Line {
         figure: "claim with a 40 s snapshot held open".to_owned(),
@@ -201,8 +209,7 @@ fn engine(args: EngineArgs) -> Result<bool> {
         ),
         holds: number(&snapshot, "claim_p50_ms_last_8_s") < 10.0,
     });
-    let (fair, fifo) =
-        (ours(&server, "fair", "postgres", 0)?, ours(&server, "fifo", "postgres", 0)?);
+    let (fair, fifo) = (ours(server, "fair", "postgres", 0)?, ours(server, "fifo", "postgres", 0)?);
     let (small, rate) = (
         number(&fair, "small_done_s") / number(&fifo, "small_done_s").max(0.001),
         number(&fair, "per_second") / number(&fifo, "per_second").max(0.001),
@@ -213,8 +220,7 @@ fn engine(args: EngineArgs) -> Result<bool> {
         measured: format!("{:.0} % of the time, {:.0} % of the rate", small * 100.0, rate * 100.0),
         holds: small <= 0.2 && rate >= 0.4,
     });
-    drop(server);
-    Ok(print(&lines))
+    Ok(lines)
 }
 
 fn plain(figure: &str, rate: f64) -> Line {

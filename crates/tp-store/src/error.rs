@@ -65,6 +65,29 @@ pub mod sqlx_error {
 }
 
 impl StoreError {
+    /// What the database says of an error, without any value of a row: its code, table and constraint.
+    pub fn facts(&self) -> String {
+        let (Self::Unavailable(hidden)
+        | Self::Full(hidden)
+        | Self::Conflict(hidden)
+        | Self::Driver(hidden)) = self
+        else {
+            return String::new();
+        };
+        match &hidden.0 {
+            sqlx::Error::Database(db) => format!(
+                "code {} table {} constraint {}",
+                db.code().as_deref().unwrap_or("-"),
+                db.table().unwrap_or("-"),
+                db.constraint().unwrap_or("-"),
+            ),
+            sqlx::Error::ColumnDecode { index, .. } => format!("column {index}"),
+            sqlx::Error::PoolTimedOut => "no connection was free".to_owned(),
+            sqlx::Error::Io(error) => format!("connection: {}", error.kind()),
+            _ => "driver".to_owned(),
+        }
+    }
+
     /// Whether the same may succeed a moment later.
     pub const fn is_passing(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::Full(_))

@@ -187,7 +187,7 @@ impl From<StoreError> for WebError {
             StoreError::Full(_) => Self::StorageFull,
             _ => {
                 // The driver's own text may hold values of rows: only our words are logged (rule I-7).
-                tracing::error!(error = %error, "the store failed");
+                tracing::error!(error = %error, facts = error.facts(), "the store failed");
                 Self::Internal
             }
         }

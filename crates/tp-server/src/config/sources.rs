@@ -54,7 +54,7 @@ fn flatten(
             (None, _) => return Err(keys::unknown(&name, source)),
             (Some(Kind::Text), toml::Value::String(text)) => text.clone(),
             (Some(Kind::Number), toml::Value::Integer(number)) => number.to_string(),
-            (Some(Kind::Number), toml::Value::Float(number)) => number.to_string(),
+            (Some(Kind::Number), float @ toml::Value::Float(_)) => float.to_string(),
             (Some(_), _) => return Err(bad(&name, source)),
         };
         values.push((name, Given { value: given, source: source.clone() }));

@@ -5,25 +5,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Logger, makeWorkerUtils, run } from 'graphile-worker';
 import pg from 'pg';
-import * as pgBossModule from 'pg-boss';
+import PgBoss from 'pg-boss';
 
 const QUEUE = 'bench';
 const WARM_UP = 200;
 const BULK = 1000;
 
 // The settings kept after trying several; README.md says which.
-const PG_BOSS_WORK = {
-  batchSize: Number(process.env.B ?? 100),
-  loops: Number(process.env.L ?? 4),
-};
+const PG_BOSS_WORK = { batchSize: 2000, loops: 2 };
 const GRAPHILE_WORK = {
-  concurrentJobs: Number(process.env.C ?? 100),
-  localQueue: { size: Number(process.env.Q ?? 500) },
+  concurrentJobs: 100,
+  localQueue: { size: 2000 },
   completeJobBatchDelay: 0,
   failJobBatchDelay: 0,
 };
-
-class Problem extends Error {}
 
 function readOptions() {
   const { values } = parseArgs({
@@ -36,19 +31,21 @@ function readOptions() {
     },
   });
   const { url, peer, what } = values;
-  if (!url) throw new Problem('--url is missing');
+  if (!url) throw new Error('--url is missing');
   if (!Object.hasOwn(PEERS, peer ?? '')) {
-    throw new Problem(`--peer must be one of ${Object.keys(PEERS).join(', ')}`);
+    throw new Error(`--peer must be one of ${Object.keys(PEERS).join(', ')}`);
   }
   if (what !== 'starts' && what !== 'lifecycle') {
-    throw new Problem('--what must be starts or lifecycle');
+    throw new Error('--what must be starts or lifecycle');
   }
-  return { url, peer, what, count: whole(values.count, '--count'), callers: whole(values.callers, '--callers') };
+  const count = whole(values.count, '--count');
+  const callers = whole(values.callers, '--callers');
+  return { url, peer, what, count, callers };
 }
 
 function whole(word, name) {
   const number = Number(word);
-  if (!Number.isInteger(number) || number < 1) throw new Problem(`${name} must be a whole number from 1`);
+  if (!Number.isInteger(number) || number < 1) throw new Error(`${name} must be a whole number from 1`);
   return number;
 }
 
@@ -62,7 +59,7 @@ function payload(index) {
   };
 }
 
-/** Calls `enqueue` for the keys from `first` on, `callers` at a time, each caller one after the other. */
+/** Enqueues `count` distinct keys from `callers` at once; each waits for its call before the next. */
 async function enqueueAll(enqueue, prefix, count, callers) {
   let next = 0;
   const caller = async () => {
@@ -88,7 +85,7 @@ async function inBulk(count, insert) {
 }
 
 function expectCount(found, wanted, noun) {
-  if (Number(found) !== wanted) throw new Problem(`${found} ${noun} in the database, expected ${wanted}`);
+  if (Number(found) !== wanted) throw new Error(`${found} ${noun} in the database, expected ${wanted}`);
 }
 
 async function withPool(url, size, use) {
@@ -105,7 +102,6 @@ async function withPool(url, size, use) {
 
 async function pgBoss({ url, what, count, callers }) {
   return withPool(url, callers, async (pool) => {
-    const PgBoss = pgBossModule.PgBoss ?? pgBossModule.default;
     const boss = new PgBoss({
       connectionString: url,
       max: callers,
@@ -123,10 +119,11 @@ async function pgBoss({ url, what, count, callers }) {
 }
 
 async function pgBossStarts(boss, pool, count, callers) {
-  await boss.createQueue(QUEUE, { policy: process.env.P ?? 'stately' });
+  // 'stately': at most one queued and one active job for a singletonKey
+  await boss.createQueue(QUEUE, { policy: 'stately' });
   const enqueue = async (singletonKey, data) => {
     const id = await boss.send(QUEUE, data, { singletonKey });
-    if (!id) throw new Problem(`pg-boss did not take the job with the key ${singletonKey}`);
+    if (!id) throw new Error(`pg-boss did not take the job with the key ${singletonKey}`);
   };
   await enqueueAll(enqueue, 'warm', WARM_UP, callers);
   const seconds = await timed(() => enqueueAll(enqueue, 'key', count, callers));
@@ -137,8 +134,8 @@ async function pgBossStarts(boss, pool, count, callers) {
 
 async function pgBossLifecycle(boss, pool, count) {
   await boss.createQueue(QUEUE);
-  await inBulk(count, (list) => pgBossModule.PgBoss ? boss.insert(QUEUE, list.map((data) => ({ data }))) : boss.insert(list.map((data) => ({ name: QUEUE, data }))));
-  if (process.env.A) await pool.query('analyze');
+  await inBulk(count, (list) => boss.insert(list.map((data) => ({ name: QUEUE, data }))));
+  await pool.query('analyze'); // as autovacuum would have by then
   let fetched = 0;
   let idle = 0;
   const loop = async () => {
@@ -146,7 +143,7 @@ async function pgBossLifecycle(boss, pool, count) {
       const jobs = await boss.fetch(QUEUE, { batchSize: PG_BOSS_WORK.batchSize });
       if (jobs.length === 0) {
         // pg-boss reports a failed fetch as an empty one
-        if (fetched < count && ++idle > 1000) throw new Problem('pg-boss finds no more jobs before the end');
+        if (fetched < count && ++idle > 1000) throw new Error('pg-boss finds no more jobs before the end');
         await sleep(1);
         continue;
       }
@@ -163,13 +160,14 @@ async function pgBossLifecycle(boss, pool, count) {
   return seconds;
 }
 
-const quiet = new Logger(() => (level, message) => {
+// graphile-worker's own logger writes to stdout
+const logger = new Logger(() => (level, message) => {
   if (level === 'error' || level === 'warning') console.error(`graphile-worker: ${message}`);
 });
 
 async function graphileWorker({ url, what, count, callers }) {
   return withPool(url, callers, async (pool) => {
-    const utils = await makeWorkerUtils({ pgPool: pool, logger: quiet });
+    const utils = await makeWorkerUtils({ pgPool: pool, logger });
     try {
       await utils.migrate();
       return await (what === 'starts' ? graphileStarts : graphileLifecycle)(utils, pool, count, callers);
@@ -190,7 +188,7 @@ async function graphileStarts(utils, pool, count, callers) {
 
 async function graphileLifecycle(utils, pool, count) {
   await inBulk(count, (list) => utils.addJobs(list.map((data) => ({ identifier: QUEUE, payload: data }))));
-  if (process.env.A) await pool.query('analyze');
+  await pool.query('analyze');
   let ran = 0;
   let runner;
   let allRan;
@@ -203,14 +201,14 @@ async function graphileLifecycle(utils, pool, count) {
   try {
     return await timed(async () => {
       runner = await run({
-        preset: { worker: { ...GRAPHILE_WORK, logger: quiet } },
+        preset: { worker: { ...GRAPHILE_WORK, logger } },
         pgPool: pool,
         taskList: { [QUEUE]: task },
         parsedCronItems: [],
         noHandleSignals: true,
       });
       const stopped = runner.promise.then(() => {
-        throw new Problem(`graphile-worker stopped after ${ran} of ${count} jobs`);
+        throw new Error(`graphile-worker stopped after ${ran} of ${count} jobs`);
       });
       await Promise.race([whenAllRan, stopped]);
       stopped.catch(() => {});
@@ -228,6 +226,11 @@ function versionOf(peer) {
   return JSON.parse(readFileSync(new URL(`node_modules/${peer}/package.json`, import.meta.url), 'utf8')).version;
 }
 
+/** A refused connection is an AggregateError without a message of its own. */
+function sentence(error) {
+  return error?.message || error?.errors?.[0]?.message || String(error);
+}
+
 try {
   const options = readOptions();
   const { peer, what, count, callers } = options;
@@ -243,6 +246,6 @@ try {
   };
   console.log(JSON.stringify(line));
 } catch (error) {
-  console.error(`run.mjs: ${error instanceof Problem ? error.message : (error?.stack ?? error)}`);
+  console.error(`run.mjs: ${sentence(error)}`);
   process.exitCode = 1;
 }

@@ -84,7 +84,7 @@ SET state = 'ready', lease_owner = NULL, lease_until = NULL, run_at = $3, waits 
     attempt = attempt - 1
 WHERE scope_id = $1 AND run_id = $2
 RETURNING workspace_id, priority";
-const RUN_BACK: &str = "\
+pub(crate) const RUN_BACK: &str = "\
 UPDATE operation_runs SET attempt = attempt - 1, phase = NULL, revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'running'";
 const RUN_AGAIN: &str = "\

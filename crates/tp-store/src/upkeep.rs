@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::claims::Claimed;
 use crate::db::{Dialect, Reach, Tx};
-use crate::endings::{Ended, end_run, recount};
+use crate::endings::{Ended, RUN_BACK, end_run, recount};
 use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::tenants::bad_row;
@@ -53,7 +53,7 @@ UPDATE jobs
 SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $2,
     waits = FALSE, attempt = attempt - 1
 WHERE lease_owner = $1 AND state = 'leased'
-RETURNING scope_id, workspace_id, priority";
+RETURNING scope_id, run_id, workspace_id, priority";
 const LEASES_EXPIRE: &str = "UPDATE jobs SET lease_until = 0 WHERE state = 'leased'";
 const LEASES_EXPIRED_PG: &str = "\
 SELECT j.scope_id, j.run_id, j.workspace_id, j.priority, j.attempt, r.max_attempts, r.cancel_requested_at
@@ -146,6 +146,7 @@ struct ExpiredRow {
 #[derive(sqlx::FromRow)]
 struct ReleasedRow {
     scope_id: Uuid,
+    run_id: Uuid,
     workspace_id: Uuid,
     priority: i64,
 }
@@ -210,7 +211,12 @@ impl Upkeep {
                     if tx.dialect() == Dialect::Postgres {
                         tx.all::<LeaseRow>(stmt!(LEASES_LOCK_PG, worker.uuid())).await?;
                     }
-                    let released = tx.all(stmt!(LEASES_RELEASE, worker.uuid(), now)).await?;
+                    let mut released: Vec<ReleasedRow> =
+                        tx.all(stmt!(LEASES_RELEASE, worker.uuid(), now)).await?;
+                    released.sort_by_key(|row| (row.scope_id, row.run_id));
+                    for row in &released {
+                        tx.execute(stmt!(RUN_BACK, row.scope_id, row.run_id)).await?;
+                    }
                     tx.execute(stmt!(WORKER_GONE, worker.uuid())).await?;
                     Ok(released)
                 })

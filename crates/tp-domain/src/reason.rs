@@ -63,6 +63,8 @@ words! {
         WorkerLost => "worker_lost",
         /// The database has no room.
         StorageFull => "storage_full",
+        /// The database did not answer in time.
+        StorageUnavailable => "storage_unavailable",
         /// Far fewer objects than last time.
         SuspiciousShrink => "suspicious_shrink",
         /// Another run is writing the same types.
@@ -335,6 +337,12 @@ impl ReasonCode {
                 "Start it again if it is still wanted.",
                 Manager,
                 Permanent,
+            ),
+            Self::StorageUnavailable => (
+                "TenantPilot's database did not answer in time.",
+                "It is tried again by itself; look at the database if this repeats.",
+                Operator,
+                Transient,
             ),
             Self::InternalError => (
                 "TenantPilot failed at this.",

@@ -349,11 +349,12 @@ impl OperationRun {
             RunState::Running { started_at, heartbeat_at, .. } => match self.waiting {
                 Some(Waiting { reason: WaitingReason::Children, .. }) => Freshness::Waiting,
                 Some(waiting) if waiting.until.plus(WAIT_SLACK) > now => Freshness::Waiting,
-                Some(_) => Freshness::LikelyStuck,
-                None if now.since(heartbeat_at) > SILENT_AFTER || overdue(started_at) => {
+                // A wait that is over is not yet unsaid, or the run was not taken up again: its worker's
+                // sign of life tells which.
+                _ if now.since(heartbeat_at) > SILENT_AFTER || overdue(started_at) => {
                     Freshness::LikelyStuck
                 }
-                None => Freshness::Active,
+                _ => Freshness::Active,
             },
         }
     }
@@ -386,6 +387,51 @@ mod tests {
         assert!(ended.claim(T(5)).is_err());
         for outcome in Outcome::ALL {
             assert!(ended.finish(T(5), *outcome).is_err(), "{outcome}");
+        }
+    }
+
+    #[test]
+    fn a_wait_that_is_over_is_no_standstill_while_its_worker_lives() {
+        let at = |seconds: i64| T(seconds * 1_000_000);
+        let run = |heartbeat: i64, until: Option<i64>| OperationRun {
+            id: RunId::from_uuid(uuid::Uuid::nil()),
+            workspace: WorkspaceId::from_uuid(uuid::Uuid::nil()),
+            tenant: None,
+            kind: "inventory.sync".to_owned(),
+            state: RunState::Running {
+                created_at: at(0),
+                started_at: at(0),
+                heartbeat_at: at(heartbeat),
+            },
+            reason: None,
+            message: None,
+            trigger: Trigger::Manual,
+            initiator: None,
+            initiator_name: String::new(),
+            inputs: Value::Null,
+            counts: RunCounts::default(),
+            phase: None,
+            waiting: until
+                .map(|until| Waiting { reason: WaitingReason::Throttled, until: at(until) }),
+            failures: Vec::new(),
+            context: Value::Null,
+            attempt: 1,
+            max_attempts: 3,
+            parent: None,
+            retry_of: None,
+            cancel_requested_at: None,
+            heartbeat_at: Some(at(heartbeat)),
+            revision: 1,
+        };
+        let cases = [
+            (100, None, Freshness::Active),
+            (100, Some(20), Freshness::Active),
+            (60, Some(20), Freshness::LikelyStuck),
+            (60, Some(90), Freshness::Waiting),
+            (60, None, Freshness::LikelyStuck),
+        ];
+        for (heartbeat, until, expected) in cases {
+            assert_eq!(run(heartbeat, until).freshness(at(101)), expected, "{heartbeat} {until:?}");
         }
     }
 

@@ -63,8 +63,12 @@ impl fmt::Display for Timestamp {
 
 /// Where the time comes from. A parameter everywhere, so that tests can fix it (rule I-9).
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// The present moment.
+    /// The present moment. It may be set, forwards and backwards.
     fn now(&self) -> Timestamp;
+
+    /// How much time has passed since a fixed moment. It is never set: what `now` has gained on it was
+    /// not lived through (TRUST F27).
+    fn steady(&self) -> Duration;
 }
 
 #[cfg(test)]

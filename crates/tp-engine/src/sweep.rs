@@ -12,6 +12,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const ROLL_UP: Duration = Duration::from_millis(500);
 /// How often schedules are looked at.
 const SCHEDULE: Duration = Duration::from_secs(1);
+/// Every so many looks each workspace is given what it should have.
+const ENSURE_EVERY: u32 = 60;
 
 async fn pause(every: Duration, end: &CancellationToken) -> bool {
     tokio::select! {
@@ -62,10 +64,15 @@ pub(crate) async fn roll_up(upkeep: Upkeep, end: CancellationToken) {
 
 /// Fires schedules until `end`.
 pub(crate) async fn schedule(upkeep: Upkeep, end: CancellationToken) {
-    if let Err(error) = upkeep.schedules_ensure().await {
-        tracing::error!(error = %error, "the schedule of the clean-up could not be made");
-    }
+    let mut looks: u32 = 0;
     loop {
+        // Also for workspaces that were made since.
+        if looks.is_multiple_of(ENSURE_EVERY)
+            && let Err(error) = upkeep.schedules_ensure().await
+        {
+            tracing::error!(error = %error, "the schedule of the clean-up could not be made");
+        }
+        looks = looks.wrapping_add(1);
         match upkeep.schedules_fire().await {
             Ok(done) if done != tp_store::Fired::default() => {
                 tracing::info!(

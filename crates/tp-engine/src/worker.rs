@@ -244,7 +244,7 @@ impl Worker {
         let result = match run.refused() {
             _ if run.canceled() => Err(Stop::Canceled),
             Some(reason) => Err(Stop::Blocked(reason)),
-            None => self.operate(&run, stop, cancel).await,
+            None => self.operate(&run, stop, cancel, shutdown).await,
         };
         if let Err(error) = self.settle(run, result, shutdown.is_cancelled()).await {
             match error {
@@ -267,6 +267,7 @@ impl Worker {
         run: &ClaimedRun,
         stop: CancellationToken,
         cancel: CancellationToken,
+        shutdown: &CancellationToken,
     ) -> Result<Report, Stop> {
         let failed = |reason| Stop::Failed { reason, failures: Vec::new() };
         let Some(operation) = self.registry.get(run.kind()) else {
@@ -274,11 +275,16 @@ impl Worker {
         };
         let context = OpContext { run, stop: stop.clone(), cancel };
         let work = AssertUnwindSafe(operation.run(context)).catch_unwind();
-        tokio::select! {
-            // An operation that does not hear the stop by itself is dropped at its next await.
-            () = async { stop.cancelled().await; tokio::time::sleep(self.options.grace / 2).await } => {
-                Err(Stop::Interrupted)
+        let cut = async {
+            stop.cancelled().await;
+            // A lost lease ends the work at once: a moment later somebody else may do the same. A
+            // process that shuts down still holds it and lets the work come to a good place.
+            if shutdown.is_cancelled() {
+                tokio::time::sleep(self.options.grace / 2).await;
             }
+        };
+        tokio::select! {
+            () = cut => Err(Stop::Interrupted),
             result = work => result.unwrap_or_else(|_| {
                 tracing::error!(run.id = %run.id(), "an operation panicked");
                 Err(failed(ReasonCode::InternalError))
@@ -306,6 +312,11 @@ impl Worker {
             Err(Stop::Interrupted) if shuts_down => run.hand_back().await,
             // The lease was lost or not prolonged: the sweeper gives it on, and the try counts.
             Err(Stop::Interrupted) => Ok(()),
+            // It counts as a try: a statement that never comes back must not go on for ever.
+            Err(Stop::Store(error)) if error.is_passing() => {
+                tracing::error!(run.id = %run.id(), error = %error, facts = error.facts(), "the database failed a run");
+                self.failed(run, ReasonCode::StorageUnavailable, Vec::new()).await
+            }
             Err(Stop::Store(error)) => Err(error),
             Err(Stop::Failed { reason, failures }) => self.failed(run, reason, failures).await,
             Err(Stop::Canceled) => {

@@ -210,6 +210,10 @@ mod tests {
         fn now(&self) -> Timestamp {
             Timestamp::from_micros(1_000_000)
         }
+
+        fn steady(&self) -> Duration {
+            Duration::ZERO
+        }
     }
 
     /// Grants that many in all, in lots as asked for.

@@ -5,8 +5,8 @@ use serde_json::json;
 use tp_domain::operation::OperationKind;
 use tp_engine::operation::{OpContext, Operation, Report, Stop};
 
-/// Carries out `runs.prune`. What is deleted in one transaction is counted after it; a run that is
-/// taken over goes on with what is still there.
+/// Carries out `runs.prune`. What is deleted is counted in the same transaction; a run that is taken
+/// over goes on with what is still there.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PruneRunsOperation;
 
@@ -32,7 +32,6 @@ impl Operation for PruneRunsOperation {
                     progress.total(context.run.counts().processed());
                     return Ok(Report { context: json!({"kept_days": days}), ..Report::default() });
                 }
-                progress.add(deleted, 0, 0);
             }
         })
     }

@@ -156,7 +156,8 @@ impl SyncInventoryOperation {
         run: &ClaimedRun,
         waits: Arc<dyn WaitObserver>,
     ) -> Result<GraphSession, Stop> {
-        let connection = run.connection().await?.map_err(failed)?;
+        // Nothing that trying again could change: it may not begin (PRODUCT A-6).
+        let connection = run.connection().await?.map_err(Stop::Blocked)?;
         let cloud = self.tools.clouds.get(&connection.cloud).cloned();
         let access = Access {
             cloud: cloud.ok_or_else(|| failed(ReasonCode::AppNotFound))?,

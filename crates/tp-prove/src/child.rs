@@ -187,6 +187,10 @@ impl Clock for FileClock {
         let micros: i64 = text.trim().parse().unwrap_or(0);
         Timestamp::from_micros(micros + self.skew_seconds * 1_000_000)
     }
+
+    fn steady(&self) -> Duration {
+        tp_store::SystemClock.steady()
+    }
 }
 
 /// A scheduler process.

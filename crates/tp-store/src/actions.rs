@@ -16,9 +16,9 @@ use uuid::Uuid;
 use crate::Store;
 use crate::audit::audit;
 use crate::db::{Reach, Tx};
-use crate::endings::{Ended, end_queued, end_run};
+use crate::endings::{Ended, end_if_canceled, end_queued, end_run};
 use crate::error::StoreError;
-use crate::items::COPY_FAILED;
+use crate::items::{COPY_FAILED, PRESET_SET};
 use crate::run_rows::RunRow;
 use crate::runs::{HowStarted, NewRun, RUN_GET, StartRefused, Started, run_start_with};
 use crate::scope::TenantScope;
@@ -35,14 +35,25 @@ const JOB_LITE: &str =
     "SELECT state, umbrella, priority FROM jobs WHERE scope_id = $1 AND run_id = $2";
 const CHILDREN_CANCEL: &str = "\
 SELECT c.child_scope AS scope_id, c.child_id AS id FROM run_children c
-WHERE c.scope_id = $1 AND c.run_id = $2 AND c.state = 'started' AND c.child_id IS NOT NULL";
+WHERE c.scope_id = $1 AND c.run_id = $2 AND c.state = 'started' AND c.child_id IS NOT NULL
+ORDER BY c.child_scope, c.child_id";
 const CHILDREN_SKIP: &str = "\
 UPDATE run_children SET state = 'skipped', reason = $3
 WHERE scope_id = $1 AND run_id = $2 AND state = 'planned'";
+// What was begun and taken away by a person is no failed try.
 const RELEASE: &str = "\
 UPDATE jobs
-SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3, waits = FALSE
+SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3, waits = FALSE,
+    attempt = attempt - CASE WHEN state = 'leased' THEN 1 ELSE 0 END
 WHERE scope_id = $1 AND run_id = $2 AND (state = 'leased' OR waits)";
+const RELEASED: &str = "\
+UPDATE operation_runs
+SET attempt = attempt - $3, waiting_reason = NULL, waiting_until = NULL, phase = NULL,
+    revision = revision + 1
+WHERE scope_id = $1 AND id = $2 AND status = 'running'";
+const ORIGIN: &str = "\
+SELECT COALESCE(origin_hash, identity_hash) AS origin FROM operation_runs
+WHERE scope_id = $1 AND id = $2";
 const OF_WORKSPACE: &str =
     "SELECT CAST(1 AS BIGINT) AS n FROM tenants WHERE id = $1 AND workspace_id = $2";
 const FAILED_TYPES: &str = "\
@@ -84,6 +95,11 @@ struct JobRow {
 struct ChildRow {
     scope_id: Uuid,
     id: Uuid,
+}
+
+#[derive(sqlx::FromRow)]
+struct OriginRow {
+    origin: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -262,11 +278,13 @@ where
                     let types: Vec<TypeRow> =
                         tx.all(stmt!(FAILED_TYPES, old_scope, old_id)).await?;
                     let items: CountRow = tx.one(stmt!(FAILED_ITEMS, old_scope, old_id)).await?;
-                    Ok((row, types, items.n))
+                    let origin: Option<OriginRow> =
+                        tx.optional(stmt!(ORIGIN, old_scope, old_id)).await?;
+                    Ok((row, types, items.n, origin.map(|row| row.origin)))
                 })
             })
             .await?;
-        let (row, types, failed_items) = found;
+        let (row, types, failed_items, origin) = found;
         let old = row.map(OperationRun::try_from).transpose()?;
         let Some(old) = old.filter(|old| old.kind == kind.as_str()) else {
             return Err(StartRefused::NothingToRetry("there is no such run of this kind"));
@@ -292,6 +310,8 @@ where
         new.identity = IdentityHash::of(kind, scope.uuid(), &identity);
         new.trigger = Trigger::Retry;
         new.retry_of = Some(of);
+        // Its success makes good what failed first.
+        new.origin = origin;
         let copies = only == RetryOnly::Failed && failed_items > 0;
         run_start_with(&self.store, new, self.actor.user, how, copies).await
     }
@@ -304,7 +324,8 @@ pub(crate) async fn copy_failed(
     old: Uuid,
     new: Uuid,
 ) -> Result<(), StoreError> {
-    tx.execute(stmt!(COPY_FAILED, scope, old, new)).await.map(drop)
+    tx.execute(stmt!(COPY_FAILED, scope, old, new)).await?;
+    tx.execute(stmt!(PRESET_SET, scope, new)).await.map(drop)
 }
 
 impl WorkspaceScope<ManageSettings> {
@@ -336,6 +357,10 @@ impl WorkspaceScope<ManageSettings> {
                     if job.umbrella || tx.execute(stmt!(RELEASE, scope, id, now)).await? == 0 {
                         return Ok(None);
                     }
+                    let tries = i64::from(job.state == "leased");
+                    tx.execute(stmt!(RELEASED, scope, id, tries)).await?;
+                    // Somebody wanted it canceled: it is let go for good.
+                    end_if_canceled(tx, &*ids, scope, run).await?;
                     let action = AuditAction::RunReleased;
                     let entry = note(actor, action, tenant, run, None, json!({}));
                     audit(tx, &*ids, workspace, &entry).await?;

@@ -16,16 +16,16 @@ use crate::stmt::{StmtBuilder, stmt};
 macro_rules! facts {
     ($from:literal) => {
         concat!(
-            "SELECT r.id, r.initiator_id, u.status AS user_status, \
+            "SELECT r.id, COALESCE(r.initiator_id, r.authority_id) AS person_id, u.status AS user_status, \
              COALESCE(own.role, whole.role) AS role, t.status AS tenant_status, \
              EXISTS (SELECT 1 FROM gates g WHERE g.scope_id IN (r.workspace_id, $1) \
                      AND g.kind IN ('*', r.kind) \
                      AND (g.expires_at IS NULL OR g.expires_at > $2)) AS gated FROM ",
             $from,
-            " LEFT JOIN users u ON u.id = r.initiator_id \
-             LEFT JOIN memberships own ON own.scope_id = r.scope_id AND own.user_id = r.initiator_id \
+            " LEFT JOIN users u ON u.id = COALESCE(r.initiator_id, r.authority_id) \
+             LEFT JOIN memberships own ON own.scope_id = r.scope_id AND own.user_id = u.id \
              LEFT JOIN memberships whole ON whole.scope_id = r.workspace_id \
-                                        AND whole.user_id = r.initiator_id \
+                                        AND whole.user_id = u.id \
              LEFT JOIN tenants t ON t.id = r.tenant_id"
         )
     };
@@ -70,7 +70,7 @@ impl Authority {
 #[derive(sqlx::FromRow)]
 struct FactRow {
     id: Uuid,
-    initiator_id: Option<Uuid>,
+    person_id: Option<Uuid>,
     user_status: Option<String>,
     role: Option<String>,
     tenant_status: Option<String>,
@@ -81,7 +81,7 @@ impl From<FactRow> for Authority {
     fn from(row: FactRow) -> Self {
         let active = row.user_status.as_deref() == Some("active");
         Self {
-            person: row.initiator_id.is_some(),
+            person: row.person_id.is_some(),
             role: row.role.filter(|_| active).and_then(|role| role.parse().ok()),
             // A run of the workspace itself has no tenant.
             tenant_active: row.tenant_status.is_none_or(|status| status == "active"),

@@ -42,8 +42,9 @@ const PARK_RUN: &str = "\
 UPDATE operation_runs
 SET waiting_reason = $3, waiting_until = NULL, phase = NULL, total = $4, revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'running'";
-const PARENTS: &str =
-    "SELECT scope_id, run_id FROM jobs WHERE umbrella ORDER BY scope_id, run_id LIMIT 200";
+const PARENTS: &str = "\
+SELECT scope_id, run_id FROM jobs WHERE umbrella AND (scope_id, run_id) > ($1, $2)
+ORDER BY scope_id, run_id LIMIT 200";
 const LOCK_PG: &str = "\
 SELECT scope_id, run_id FROM jobs WHERE scope_id = $1 AND run_id = $2 AND umbrella
 FOR UPDATE SKIP LOCKED";
@@ -252,23 +253,46 @@ impl Upkeep {
     /// Brings every umbrella run up to date: settles children that have ended, starts the next wave,
     /// ends parents whose children have. Any process may; each parent is rolled up by one at a time.
     pub async fn roll_up(&self) -> Result<RolledUp, StoreError> {
-        let parents: Vec<KeyRow> =
-            self.store.db.read(Reach::All, |tx| Box::pin(tx.all(stmt!(PARENTS)))).await?;
         let mut done = RolledUp::default();
-        for KeyRow { scope_id, run_id } in parents {
-            let ids = Arc::clone(&self.store.ids);
-            let (hints, ended) = self
-                .store
-                .db
-                .write(Reach::All, move |tx| {
-                    Box::pin(async move { roll_up_one(tx, &*ids, scope_id, run_id).await })
-                })
-                .await?;
-            done.started += u64::try_from(hints.len()).unwrap_or(0);
-            done.ended += u64::from(ended);
-            hints.into_iter().for_each(|hint| self.store.wake.ring(hint));
+        let mut last = (Uuid::nil(), Uuid::nil());
+        loop {
+            let page = stmt!(PARENTS, last.0, last.1);
+            let parents: Vec<KeyRow> =
+                self.store.db.read(Reach::All, |tx| Box::pin(tx.all(page))).await?;
+            let Some(end) = parents.last() else { return Ok(done) };
+            last = (end.scope_id, end.run_id);
+            for KeyRow { scope_id, run_id } in parents {
+                match self.roll_up_parent(scope_id, run_id).await {
+                    Ok((hints, ended)) => {
+                        done.started += u64::try_from(hints.len()).unwrap_or(0);
+                        done.ended += u64::from(ended);
+                        hints.into_iter().for_each(|hint| self.store.wake.ring(hint));
+                    }
+                    Err(error) if error.is_passing() => return Err(error),
+                    // One parent that cannot be read must not stop all others.
+                    Err(error) => tracing::error!(
+                        run.id = %run_id,
+                        error = %error,
+                        facts = error.facts(),
+                        "an umbrella run could not be rolled up",
+                    ),
+                }
+            }
         }
-        Ok(done)
+    }
+
+    async fn roll_up_parent(
+        &self,
+        scope: Uuid,
+        run: Uuid,
+    ) -> Result<(Vec<Hint>, bool), StoreError> {
+        let ids = Arc::clone(&self.store.ids);
+        self.store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move { roll_up_one(tx, &*ids, scope, run).await })
+            })
+            .await
     }
 }
 
@@ -377,6 +401,8 @@ async fn start_child(
         _ => Trigger::Schedule,
     };
     new.parent = Some(parent.id);
+    // The right of whoever started the umbrella is asked for in each tenant, when each child begins.
+    new.authority = parent.initiator;
     match start(tx, ids, &new).await? {
         Started::Created(begun) => {
             let id = begun.id.uuid();

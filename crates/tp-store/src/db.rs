@@ -54,6 +54,13 @@ impl TimeSource {
             Self::Clock(clock) | Self::Database(clock) => clock.now(),
         }
     }
+
+    /// Time that has passed, by this process's own measure.
+    pub(crate) fn steady(&self) -> std::time::Duration {
+        match self {
+            Self::Clock(clock) | Self::Database(clock) => clock.steady(),
+        }
+    }
 }
 
 /// Where a database is.

@@ -22,6 +22,7 @@ use crate::audit::audit;
 use crate::claims::{Claimed, ClaimedRun};
 use crate::db::{Db, Reach, Tx};
 use crate::error::StoreError;
+use crate::items::failures_of;
 use crate::run_rows::failures_to_json;
 use crate::runs::{Told, notification_insert};
 use crate::stmt::stmt;
@@ -48,7 +49,9 @@ RETURNING operation_runs.total, operation_runs.succeeded, operation_runs.failed,
 const RUN_FINISH: &str = "\
 UPDATE operation_runs
 SET status = 'completed', outcome = $3, reason = $4, message = $5, failures = $6, context = $7,
-    completed_at = $8, heartbeat_at = $8, phase = NULL, waiting_reason = NULL, waiting_until = NULL,
+    completed_at = CASE WHEN started_at > $8 THEN started_at ELSE $8 END,
+    heartbeat_at = CASE WHEN started_at > $8 THEN started_at ELSE $8 END,
+    phase = NULL, waiting_reason = NULL, waiting_until = NULL,
     total = COALESCE($9, total),
     succeeded = CASE WHEN $10 > succeeded THEN $10 ELSE succeeded END,
     failed = CASE WHEN $11 > failed THEN $11 ELSE failed END,
@@ -58,14 +61,17 @@ SET status = 'completed', outcome = $3, reason = $4, message = $5, failures = $6
               + CASE WHEN $12 > skipped THEN $12 ELSE skipped END,
     revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'running'
-RETURNING workspace_id, tenant_id, kind, initiator_id, identity_hash, created_at";
+RETURNING workspace_id, tenant_id, kind, initiator_id,
+          COALESCE(origin_hash, identity_hash) AS identity_hash, created_at";
 // A queued run can only end by not beginning.
 const RUN_NOT_BEGUN: &str = "\
 UPDATE operation_runs
-SET status = 'completed', outcome = $3, reason = $4, message = $5, completed_at = $6,
+SET status = 'completed', outcome = $3, reason = $4, message = $5,
+    completed_at = CASE WHEN created_at > $6 THEN created_at ELSE $6 END,
     revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'queued'
-RETURNING workspace_id, tenant_id, kind, initiator_id, identity_hash, created_at";
+RETURNING workspace_id, tenant_id, kind, initiator_id,
+          COALESCE(origin_hash, identity_hash) AS identity_hash, created_at";
 pub(crate) const ATTENTION_INSERT: &str = "\
 INSERT INTO run_attention (scope_id, run_id, workspace_id, tenant_id, kind, identity_hash, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -84,6 +90,9 @@ SET state = 'ready', lease_owner = NULL, lease_until = NULL, run_at = $3, waits 
     attempt = attempt - 1
 WHERE scope_id = $1 AND run_id = $2
 RETURNING workspace_id, priority";
+const CANCEL_ASKED: &str = "\
+SELECT id FROM operation_runs
+WHERE scope_id = $1 AND id = $2 AND status = 'running' AND cancel_requested_at IS NOT NULL";
 pub(crate) const RUN_BACK: &str = "\
 UPDATE operation_runs SET attempt = attempt - 1, phase = NULL, revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status = 'running'";
@@ -107,7 +116,8 @@ WITH d AS MATERIALIZED (
 ), ended AS (
   UPDATE operation_runs r
   SET status = 'completed', outcome = h.outcome, reason = h.reason, message = h.message,
-      failures = h.failures, context = h.context, completed_at = $2, heartbeat_at = $2, phase = NULL,
+      failures = h.failures, context = h.context, completed_at = GREATEST($2, r.started_at),
+      heartbeat_at = GREATEST($2, r.started_at), phase = NULL,
       waiting_reason = NULL, waiting_until = NULL, total = COALESCE(h.total, r.total),
       succeeded = GREATEST(r.succeeded, h.succeeded), failed = GREATEST(r.failed, h.failed),
       skipped = GREATEST(r.skipped, h.skipped),
@@ -115,7 +125,8 @@ WITH d AS MATERIALIZED (
                 + GREATEST(r.skipped, h.skipped),
       revision = r.revision + 1
   FROM held h WHERE r.scope_id = h.scope_id AND r.id = h.run_id AND r.status = 'running'
-  RETURNING r.scope_id, r.id, r.workspace_id, r.tenant_id, r.kind, r.initiator_id, r.identity_hash,
+  RETURNING r.scope_id, r.id, r.workspace_id, r.tenant_id, r.kind, r.initiator_id,
+            COALESCE(r.origin_hash, r.identity_hash) AS identity_hash,
             r.created_at, r.outcome, h.notification
 ), gone AS (
   DELETE FROM jobs j USING ended e WHERE j.scope_id = e.scope_id AND j.run_id = e.id
@@ -155,6 +166,12 @@ struct FinishedRow {
     initiator_id: Option<Uuid>,
     identity_hash: String,
     created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct AskedRow {
+    #[expect(dead_code, reason = "only whether there is a row matters")]
+    id: Uuid,
 }
 
 #[derive(sqlx::FromRow)]
@@ -393,28 +410,32 @@ impl ClaimedRun {
 
     /// Gives the run back at once and with its try: the process shuts down (TRUST F31).
     pub async fn hand_back(self) -> Result<(), StoreError> {
-        let claimed = self.claimed;
-        let back: BackRow = self
+        let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+        let back: Option<BackRow> = self
             .store
             .db
             .write(claimed.reach(), move |tx| {
                 Box::pin(async move {
                     claimed.check(tx).await?;
                     let (scope, run, now) = (claimed.scope, claimed.run.uuid(), tx.now());
+                    if end_if_canceled(tx, &*ids, scope, claimed.run).await? {
+                        return Ok(None);
+                    }
                     recount(tx, scope, run).await?;
                     tx.execute(stmt!(RUN_BACK, scope, run)).await?;
-                    tx.one(stmt!(JOB_BACK, scope, run, now)).await
+                    tx.one(stmt!(JOB_BACK, scope, run, now)).await.map(Some)
                 })
             })
             .await?;
-        let BackRow { workspace_id: workspace, priority } = back;
-        let scope = claimed.scope;
-        self.store.wake.ring(crate::queue::Hint { priority, scope, workspace });
+        if let Some(BackRow { workspace_id: workspace, priority }) = back {
+            let scope = claimed.scope;
+            self.store.wake.ring(crate::queue::Hint { priority, scope, workspace });
+        }
         Ok(())
     }
 
     async fn put_back(&self, snooze: Snooze) -> Result<(), StoreError> {
-        let claimed = self.claimed;
+        let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
         let returned: i64 = i64::from(snooze.failed.is_none());
         self.store
             .db
@@ -423,6 +444,9 @@ impl ClaimedRun {
                     claimed.check(tx).await?;
                     let (scope, run, at) =
                         (claimed.scope, claimed.run.uuid(), tx.now().plus(snooze.wait));
+                    if end_if_canceled(tx, &*ids, scope, claimed.run).await? {
+                        return Ok(());
+                    }
                     recount(tx, scope, run).await?;
                     tx.execute(stmt!(JOB_AGAIN, scope, run, at, returned)).await?;
                     tx.execute(stmt!(
@@ -441,6 +465,29 @@ impl ClaimedRun {
             })
             .await
     }
+}
+
+/// Ends a run that somebody wanted canceled before its worker lets go of it: what waits for a next try
+/// would else be heard only then (PRODUCT R-10). Its job is locked by the caller.
+pub(crate) async fn end_if_canceled(
+    tx: &mut Tx,
+    ids: &dyn Ids,
+    scope: Uuid,
+    run: RunId,
+) -> Result<bool, StoreError> {
+    if tx.optional::<AskedRow>(stmt!(CANCEL_ASKED, scope, run.uuid())).await?.is_none() {
+        return Ok(false);
+    }
+    let ended = Ended {
+        outcome: Outcome::Canceled,
+        reason: None,
+        message: None,
+        failures: Vec::new(),
+        context: json!({}),
+        counts: RunCounts::default(),
+    };
+    end_run(tx, ids, scope, run, &ended, true).await?;
+    Ok(true)
 }
 
 /// Brings the run's counts up to what its items and steps hold; none when it has neither.
@@ -470,6 +517,11 @@ pub(crate) async fn end_run(
     let rows = if recorded { recount(tx, scope, run.uuid()).await? } else { None };
     // Counted rows stand already; what the work said of them is not taken.
     let counts = if rows.is_some() { RunCounts::default() } else { ended.counts };
+    let failures = if recorded && ended.failures.is_empty() {
+        failures_of(tx, scope, run.uuid()).await?
+    } else {
+        ended.failures.clone()
+    };
     let row: Option<FinishedRow> = tx
         .optional(stmt!(
             RUN_FINISH,
@@ -478,7 +530,7 @@ pub(crate) async fn end_run(
             ended.outcome.as_str(),
             ended.reason.map(ReasonCode::as_str),
             ended.message.as_ref().map(SafeMessage::as_str),
-            failures_to_json(&ended.failures),
+            failures_to_json(&failures),
             ended.context.to_string(),
             now,
             ended.counts.total,

@@ -36,6 +36,10 @@ UPDATE run_items
 SET state = $4, reason = $5, graph_request_id = $6, completed_at = $7,
     started_at = COALESCE(started_at, $7)
 WHERE scope_id = $1 AND run_id = $2 AND item_key = $3 AND state IN ('pending', 'running')";
+const PRESET: &str =
+    "SELECT id FROM operation_runs WHERE scope_id = $1 AND id = $2 AND items_preset";
+pub(crate) const PRESET_SET: &str =
+    "UPDATE operation_runs SET items_preset = TRUE WHERE scope_id = $1 AND id = $2";
 // What did not succeed of an old run is the work of the new one.
 pub(crate) const COPY_FAILED: &str = "\
 INSERT INTO run_items (scope_id, run_id, item_key, workspace_id, tenant_id, position, policy_type,
@@ -55,6 +59,12 @@ ORDER BY position LIMIT 100";
 
 /// The longest key and the longest name that are kept.
 const LONGEST: usize = 300;
+
+#[derive(sqlx::FromRow)]
+struct PresetRow {
+    #[expect(dead_code, reason = "only whether there is a row matters")]
+    id: Uuid,
+}
 
 #[derive(sqlx::FromRow)]
 struct CodeRow {
@@ -139,7 +149,8 @@ async fn all(tx: &mut Tx, scope: Uuid, run: Uuid) -> Result<Vec<RunItem>, StoreE
 
 impl ClaimedRun {
     /// Writes down what is to be done, once, and gives back how each stands: a run that is taken over
-    /// gets what earlier tries have done. Sets the total.
+    /// gets what earlier tries have done, and "retry failed items only" gets those items and no others.
+    /// Sets the total.
     pub async fn items_plan(&self, subjects: Vec<ItemSubject>) -> Result<Vec<RunItem>, StoreError> {
         self.records();
         let claimed = self.claimed;
@@ -150,6 +161,9 @@ impl ClaimedRun {
                 Box::pin(async move {
                     claimed.check(tx).await?;
                     let (scope, run) = (claimed.scope, claimed.run.uuid());
+                    if tx.optional::<PresetRow>(stmt!(PRESET, scope, run)).await?.is_some() {
+                        return all(tx, scope, run).await;
+                    }
                     for (position, subject) in (0_i64..).zip(&subjects) {
                         tx.execute(stmt!(
                             PLAN,
@@ -197,23 +211,7 @@ impl ClaimedRun {
         self.store
             .db
             .read(self.claimed.reach(), move |tx| {
-                Box::pin(async move {
-                    let codes: Vec<CodeRow> = tx.all(stmt!(FAILED_BY_CODE, scope, run)).await?;
-                    let mut failures = Vec::with_capacity(codes.len());
-                    for CodeRow { reason, n } in codes {
-                        let rows: Vec<ItemRow> =
-                            tx.all(stmt!(FAILED_OF_CODE, scope, run, &reason)).await?;
-                        let code: ReasonCode =
-                            reason.parse().map_err(|_| bad_row("run_items", "reason"))?;
-                        failures.push(Failure {
-                            code,
-                            message: code.message(&[]),
-                            count: u64::try_from(n).unwrap_or(0),
-                            items: rows.into_iter().map(failed_item).collect::<Result<_, _>>()?,
-                        });
-                    }
-                    Ok(failures)
-                })
+                Box::pin(async move { failures_of(tx, scope, run).await })
             })
             .await
     }
@@ -256,6 +254,27 @@ impl ClaimedRun {
         }
         Ok(ended == 1)
     }
+}
+
+/// The failed items of a run by code, the most frequent code first.
+pub(crate) async fn failures_of(
+    tx: &mut Tx,
+    scope: Uuid,
+    run: Uuid,
+) -> Result<Vec<Failure>, StoreError> {
+    let codes: Vec<CodeRow> = tx.all(stmt!(FAILED_BY_CODE, scope, run)).await?;
+    let mut failures = Vec::with_capacity(codes.len());
+    for CodeRow { reason, n } in codes {
+        let rows: Vec<ItemRow> = tx.all(stmt!(FAILED_OF_CODE, scope, run, &reason)).await?;
+        let code: ReasonCode = reason.parse().map_err(|_| bad_row("run_items", "reason"))?;
+        failures.push(Failure {
+            code,
+            message: code.message(&[]),
+            count: u64::try_from(n).unwrap_or(0),
+            items: rows.into_iter().map(failed_item).collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(failures)
 }
 
 fn failed_item(row: ItemRow) -> Result<FailedItem, StoreError> {

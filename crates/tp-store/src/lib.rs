@@ -108,6 +108,7 @@ pub struct Store {
     wake: Wake,
     queue: queue::Queue,
     gates: gates::GateCache,
+    pace: upkeep::Pace,
     /// Groups the ends of runs; PostgreSQL only.
     endings: Option<endings::Endings>,
 }
@@ -187,6 +188,7 @@ impl Store {
             wake,
             queue,
             gates: gates::GateCache::default(),
+            pace: upkeep::Pace::default(),
             endings,
         };
         if store.dialect() == Dialect::Sqlite {

@@ -25,6 +25,10 @@ const PARTS: [&str; 7] = [
     "DELETE FROM idempotency_keys WHERE scope_id = $1 AND run_id = $2",
     "DELETE FROM operation_runs WHERE scope_id = $1 AND id = $2 AND status = 'completed'",
 ];
+// With the deletion: what a worker that dies has deleted stays counted.
+const COUNTED: &str = "\
+UPDATE operation_runs SET succeeded = succeeded + $3, processed = processed + $3, total = NULL
+WHERE scope_id = $1 AND id = $2 AND status = 'running'";
 const SLOTS: &str = "DELETE FROM schedule_slots WHERE workspace_id = $1 AND slot_at < $2";
 
 #[derive(sqlx::FromRow)]
@@ -37,15 +41,26 @@ impl ClaimedRun {
     /// Up to when runs of this run's workspace are old, and how many days are kept.
     pub async fn prune_before(&self) -> Result<(Timestamp, u32), StoreError> {
         let settings = settings_of(&self.store, self.claimed.workspace).await?;
-        let days = settings.retention.as_days();
-        Ok((self.store.now().minus(settings.retention.duration()), days))
+        let (days, kept) = (settings.retention.as_days(), settings.retention.duration());
+        // The store's clock: one machine that is a year ahead must not delete the history (ruling 13).
+        let now = self
+            .store
+            .db
+            .read(Reach::All, |tx| {
+                let now = tx.now();
+                Box::pin(async move { Ok(now) })
+            })
+            .await?;
+        Ok((now.minus(kept), days))
     }
 
     /// Deletes the next finished runs of the workspace that ended before that moment, with all that
-    /// hangs on them, in one transaction. Says how many; zero when none is left.
+    /// hangs on them, and counts them in this run, in one transaction. Says how many; zero when none
+    /// is left.
     pub async fn prune_some(&self, before: Timestamp) -> Result<u64, StoreError> {
         let claimed = self.claimed;
-        self.store
+        let deleted = self
+            .store
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
@@ -58,9 +73,13 @@ impl ClaimedRun {
                         }
                     }
                     tx.execute(stmt!(SLOTS, workspace, before)).await?;
-                    Ok(u64::try_from(old.len()).unwrap_or(u64::MAX))
+                    let count = u64::try_from(old.len()).unwrap_or(u64::MAX);
+                    tx.execute(stmt!(COUNTED, claimed.scope, claimed.run.uuid(), count)).await?;
+                    Ok(count)
                 })
             })
-            .await
+            .await?;
+        self.progress().add(deleted, 0, 0);
+        Ok(deleted)
     }
 }

@@ -4,7 +4,7 @@
 //! they were last heard of, and for each a low-water mark below which nothing is ready any more. A
 //! hint that is missing costs one poll interval, a hint that is wrong one look.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -47,9 +47,54 @@ struct Known {
 #[derive(Debug, Default)]
 struct LaneHints {
     scopes: BTreeMap<Uuid, Known>,
-    ready: BTreeSet<Uuid>,
-    /// The scope that was looked at last: the next one is first in turn.
+    workspaces: BTreeMap<Uuid, Turns>,
+    /// The workspace that was looked at last: the next one is first in turn.
     turn: Option<Uuid>,
+}
+
+/// The scopes of one workspace that have work.
+#[derive(Debug, Default)]
+struct Turns {
+    ready: BTreeSet<Uuid>,
+    /// The scope that was looked at last.
+    turn: Option<Uuid>,
+}
+
+/// All of them, from the one after `turn` round to it.
+fn from_turn<T>(list: &BTreeMap<Uuid, T>, turn: Option<Uuid>) -> impl Iterator<Item = (&Uuid, &T)> {
+    let after = turn.map_or(Bound::Unbounded, Bound::Excluded);
+    let before = turn.map_or(Bound::Excluded(Uuid::nil()), Bound::Included);
+    list.range((after, Bound::Unbounded)).chain(list.range((Bound::Unbounded, before)))
+}
+
+impl Turns {
+    fn in_turn(&self) -> Vec<Uuid> {
+        match self.turn {
+            None => self.ready.iter().copied().collect(),
+            Some(turn) => {
+                let after = self.ready.range((Bound::Excluded(turn), Bound::Unbounded));
+                after.chain(self.ready.range(..=turn)).copied().collect()
+            }
+        }
+    }
+}
+
+impl LaneHints {
+    /// One scope of each workspace, then the next of each: a workspace with a thousand tenants waits as
+    /// long for its second turn as one with a single tenant (PRODUCT R-12).
+    fn in_turn(&self) -> Vec<Uuid> {
+        let mut lists: VecDeque<std::vec::IntoIter<Uuid>> = from_turn(&self.workspaces, self.turn)
+            .map(|(_, turns)| turns.in_turn().into_iter())
+            .collect();
+        let mut order = Vec::new();
+        while let Some(mut list) = lists.pop_front() {
+            if let Some(scope) = list.next() {
+                order.push(scope);
+                lists.push_back(list);
+            }
+        }
+        order
+    }
 }
 
 /// The hints of one process. Cheap to clone.
@@ -80,7 +125,7 @@ impl Queue {
         });
         known.ready = true;
         known.version += 1;
-        lane.ready.insert(hint.scope);
+        lane.workspaces.entry(hint.workspace).or_default().ready.insert(hint.scope);
     }
 
     /// The scopes with work in a lane, from the one whose turn it is.
@@ -96,13 +141,7 @@ impl Queue {
         }
         let priority = lane.priority();
         let Some(lane) = hints.lanes.get_mut(&priority) else { return Vec::new() };
-        let order: Vec<Uuid> = match lane.turn {
-            None => lane.ready.iter().copied().collect(),
-            Some(turn) => {
-                let after = lane.ready.range((Bound::Excluded(turn), Bound::Unbounded));
-                after.chain(lane.ready.range(..=turn)).copied().collect()
-            }
-        };
+        let order = lane.in_turn();
         let mut candidates = Vec::with_capacity(order.len());
         for scope in order {
             let Some(known) = lane.scopes.get_mut(&scope) else { continue };
@@ -120,19 +159,25 @@ impl Queue {
     pub(crate) fn looked(&self, candidate: &Candidate, cleared: Timestamp, all: bool) {
         let mut hints = self.lock();
         let Some(lane) = hints.lanes.get_mut(&candidate.hint.priority) else { return };
-        lane.turn = Some(candidate.hint.scope);
-        if let Some(known) = lane.scopes.get_mut(&candidate.hint.scope) {
+        let Hint { scope, workspace, .. } = candidate.hint;
+        lane.turn = Some(workspace);
+        let turns = lane.workspaces.entry(workspace).or_default();
+        turns.turn = Some(scope);
+        if let Some(known) = lane.scopes.get_mut(&scope) {
             known.mark = known.mark.max(cleared.minus(LATE));
             if all && known.version == candidate.version {
                 known.ready = false;
-                lane.ready.remove(&candidate.hint.scope);
+                turns.ready.remove(&scope);
             }
+        }
+        if turns.ready.is_empty() {
+            lane.workspaces.remove(&workspace);
         }
     }
 
     /// Whether any scope is known to have work.
     pub(crate) fn is_empty(&self) -> bool {
-        self.lock().lanes.values().all(|lane| lane.ready.is_empty())
+        self.lock().lanes.values().all(|lane| lane.workspaces.is_empty())
     }
 }
 
@@ -169,6 +214,26 @@ mod tests {
         queue.looked(&second, at(100), true);
         assert_eq!(order(&queue), [3, 1], "a scope without work loses its turn");
         assert!(!queue.is_empty());
+    }
+
+    #[test]
+    fn a_large_workspace_gets_no_more_turns_than_a_small_one() {
+        let queue = Queue::default();
+        let of = |scope: u128, workspace: u128| Hint {
+            workspace: Uuid::from_u128(workspace),
+            ..hint(scope)
+        };
+        (1..=300).for_each(|scope| queue.add(of(scope, 1)));
+        queue.add(of(900, 2));
+        let mut small = Vec::new();
+        for look in 0..6 {
+            let first = queue.in_turn(Lane::Sync, at(100))[0];
+            queue.looked(&first, at(100), false);
+            if first.hint.scope.as_u128() == 900 {
+                small.push(look);
+            }
+        }
+        assert_eq!(small, [1, 3, 5], "every second turn");
     }
 
     #[test]

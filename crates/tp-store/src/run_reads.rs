@@ -118,8 +118,10 @@ struct CountRow {
 const SAME_KIND_BEFORE: &str = concat!(
     "SELECT ",
     run_columns!(),
-    " FROM operation_runs r WHERE r.scope_id = $1 AND r.kind = $2 AND r.identity_hash = \
-     (SELECT identity_hash FROM operation_runs WHERE scope_id = $1 AND id = $3) \
+    " FROM operation_runs r WHERE r.scope_id = $1 AND r.kind = $2 AND (r.identity_hash = \
+     (SELECT COALESCE(origin_hash, identity_hash) FROM operation_runs WHERE scope_id = $1 AND id = $3) \
+     OR r.origin_hash = \
+     (SELECT COALESCE(origin_hash, identity_hash) FROM operation_runs WHERE scope_id = $1 AND id = $3)) \
      AND r.id <> $3 ORDER BY r.created_at DESC, r.id DESC LIMIT $4"
 );
 const ATTENTION: &str = " \

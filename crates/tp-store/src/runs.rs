@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tp_domain::access::MayStart;
+use tp_domain::access::{Capability, MayStart};
 use tp_domain::actor::{Initiator, Trigger};
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::counts::RunCounts;
@@ -32,8 +32,8 @@ use crate::workspace::WorkspaceScope;
 const RUN_INSERT: &str = "\
 INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
                             initiator_id, initiator_name, trigger_kind, inputs, max_attempts, retry_of,
-                            parent_id, created_at)
-VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                            parent_id, created_at, origin_hash, authority_id)
+VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (scope_id, kind, identity_hash) WHERE outcome = 'pending' DO NOTHING
 RETURNING id";
 // The whole unit in one statement that is its own transaction: one round trip where the careful way takes
@@ -45,8 +45,8 @@ WITH reach AS MATERIALIZED (
 ), run AS (
   INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
                               initiator_id, initiator_name, trigger_kind, inputs, max_attempts, retry_of,
-                              parent_id, created_at)
-  SELECT $1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, at FROM reach
+                              parent_id, created_at, origin_hash, authority_id)
+  SELECT $1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, at, $25, $26 FROM reach
   ON CONFLICT (scope_id, kind, identity_hash) WHERE outcome = 'pending' DO NOTHING
   RETURNING id, created_at
 ), job AS (
@@ -156,6 +156,9 @@ pub enum StartRefused {
     /// The tenant is disabled.
     #[error("the tenant is disabled")]
     TenantDisabled,
+    /// The person may do this much, but not start work of this kind.
+    #[error("the capability {0} is missing")]
+    Forbidden(Capability),
     /// A gate stops this kind.
     #[error("this kind of operation is stopped at present")]
     GateClosed(Box<Gate>),
@@ -183,6 +186,10 @@ pub(crate) struct NewRun {
     pub(crate) parent: Option<RunId>,
     /// How long after now it begins at the earliest.
     pub(crate) delay: Duration,
+    /// The identity of the line that it belongs to, where that is not its own.
+    pub(crate) origin: Option<String>,
+    /// In whose right it runs, where nobody is told of it.
+    pub(crate) authority: Option<UserId>,
 }
 
 impl NewRun {
@@ -211,6 +218,8 @@ impl NewRun {
             retry_of: None,
             parent: None,
             delay: Duration::ZERO,
+            origin: None,
+            authority: None,
         }
     }
 
@@ -539,7 +548,7 @@ async fn start_by(
     Err(StoreError::Schema("an equal run kept starting and ending; try again".to_owned()))
 }
 
-fn run_values(id: RunId, new: &NewRun, now: Timestamp) -> Vec<Value> {
+fn run_values(id: RunId, new: &NewRun) -> Vec<Value> {
     vec![
         new.scope.uuid().into(),
         id.uuid().into(),
@@ -554,18 +563,23 @@ fn run_values(id: RunId, new: &NewRun, now: Timestamp) -> Vec<Value> {
         new.kind.facts().retry.max_attempts.into(),
         new.retry_of.map(RunId::uuid).into(),
         new.parent.map(RunId::uuid).into(),
-        now.into(),
     ]
 }
 
+fn lineage_values(new: &NewRun) -> [Value; 2] {
+    [new.origin.clone().into(), new.authority.map(UserId::uuid).into()]
+}
+
 fn insert_stmt(id: RunId, new: &NewRun, now: Timestamp) -> Stmt {
-    Stmt::fixed(RUN_INSERT, run_values(id, new, now))
+    let mut values = run_values(id, new);
+    values.push(now.into());
+    values.extend(lineage_values(new));
+    Stmt::fixed(RUN_INSERT, values)
 }
 
 /// `told` is the time where it is not the database's own.
 fn start_stmt(ids: &dyn Ids, id: RunId, new: &NewRun, told: Option<Timestamp>) -> Stmt {
-    let mut values = run_values(id, new, Timestamp::from_micros(0));
-    values.pop();
+    let mut values = run_values(id, new);
     let delay = Timestamp::from_micros(0).plus(new.delay);
     values.extend([
         told.into(),
@@ -580,6 +594,7 @@ fn start_stmt(ids: &dyn Ids, id: RunId, new: &NewRun, told: Option<Timestamp>) -
         details(new).to_string().into(),
         new.scope.uuid().to_string().into(),
     ]);
+    values.extend(lineage_values(new));
     Stmt::fixed(START_PG, values)
 }
 
@@ -649,7 +664,7 @@ async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result
         new.workspace.uuid(),
         new.tenant.map(TenantId::uuid),
         new.kind.as_str(),
-        new.identity.hex(),
+        new.origin.clone().unwrap_or_else(|| new.identity.hex().to_owned()),
         now,
     ))
     .await?;

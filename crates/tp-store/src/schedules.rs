@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tp_domain::access::{ManageSchedules, ViewSettings};
+use tp_domain::access::{Capability, ManageSchedules, ViewSettings};
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::ids::{Ids, RunId, ScheduleId, ScopeId, TenantId, WorkspaceId};
-use tp_domain::operation::{OperationKind, OperationRequest as _};
+use tp_domain::operation::{IdentityHash, IdentityRule, OperationKind, OperationRequest as _};
 use tp_domain::run::RunStatus;
 use tp_domain::schedule::{
     Cadence, CatchUp, ExecuteSchedule, Schedule, ScheduleScope, Slot, SlotState, Targets,
@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::audit::audit;
 use crate::db::{Dialect, Reach, Tx};
-use crate::error::StoreError;
+use crate::error::{Refused, StoreError};
 use crate::queue::Hint;
 use crate::runs::{HowStarted, NewRun, StartRefused, Started, run_start, start};
 use crate::scope::TenantScope;
@@ -208,6 +208,8 @@ struct Place {
     scope: ScopeId,
     workspace: WorkspaceId,
     actor: Initiator,
+    /// What the person may do here.
+    allowed: Vec<Capability>,
 }
 
 impl Place {
@@ -216,6 +218,12 @@ impl Place {
             ScopeId::Tenant(tenant) => Some(tenant),
             ScopeId::Workspace(_) => None,
         }
+    }
+
+    /// A schedule starts work without asking again: whoever makes one may do by hand what it does.
+    fn may_schedule(&self, kind: OperationKind) -> Result<(), Refused> {
+        let needed = kind.facts().capability;
+        if self.allowed.contains(&needed) { Ok(()) } else { Err(Refused::Forbidden(needed)) }
     }
 
     fn note(&self, action: AuditAction, id: ScheduleId, details: Value) -> AuditNote {
@@ -248,7 +256,8 @@ async fn get(tx: &mut Tx, scope: Uuid, id: Uuid) -> Result<Option<Schedule>, Sto
     row.map(Schedule::try_from).transpose()
 }
 
-async fn create(store: &Store, place: Place, new: NewSchedule) -> Result<Schedule, StoreError> {
+async fn create(store: &Store, place: Place, new: NewSchedule) -> Result<Schedule, Refused> {
+    place.may_schedule(new.kind)?;
     let ids = Arc::clone(&store.ids);
     store
         .db
@@ -283,6 +292,7 @@ async fn create(store: &Store, place: Place, new: NewSchedule) -> Result<Schedul
             })
         })
         .await
+        .map_err(Refused::Store)
 }
 
 async fn update(
@@ -291,7 +301,8 @@ async fn update(
     id: ScheduleId,
     revision: i64,
     new: NewSchedule,
-) -> Result<ScheduleChanged, StoreError> {
+) -> Result<ScheduleChanged, Refused> {
+    place.may_schedule(new.kind)?;
     let ids = Arc::clone(&store.ids);
     store
         .db
@@ -335,6 +346,7 @@ async fn update(
             })
         })
         .await
+        .map_err(Refused::Store)
 }
 
 async fn delete(store: &Store, place: Place, id: ScheduleId) -> Result<bool, StoreError> {
@@ -381,7 +393,13 @@ fn run_of(schedule: &Schedule, slot: Timestamp, initiator: Initiator) -> NewRun 
             }
         }
     };
-    NewRun::new(scope, workspace, kind, inputs, initiator)
+    let mut new = NewRun::new(scope, workspace, kind, inputs, initiator);
+    if kind.facts().identity == IdentityRule::Slot {
+        // Each slot is a run of its own; a later one makes good what an earlier one failed at.
+        let line = json!({"schedule": schedule.id.to_string()});
+        new.origin = Some(IdentityHash::of(kind, scope.uuid(), &line).hex().to_owned());
+    }
+    new
 }
 
 async fn run_now(
@@ -399,6 +417,18 @@ async fn run_now(
         })
         .await?;
     let Some(schedule) = found else { return Ok(None) };
+    // Changing schedules is one right, doing what they do is another.
+    let needed = schedule.kind.facts().capability;
+    if !place.allowed.contains(&needed) {
+        return Err(StartRefused::Forbidden(needed));
+    }
+    if let Some(tenant) = place.tenant() {
+        let active = stmt!(TENANT_ACTIVE, tenant.uuid(), place.workspace.uuid());
+        let reach = Reach::Scope(scope);
+        if store.db.read(reach, |tx| Box::pin(tx.optional::<IdRow>(active))).await?.is_none() {
+            return Err(StartRefused::TenantDisabled);
+        }
+    }
     let mut new = run_of(&schedule, store.now(), place.actor);
     new.workspace = place.workspace;
     run_start(store, new, caller, how).await.map(Some)
@@ -424,6 +454,8 @@ fn due(schedule: &Schedule, now: Timestamp) -> (Vec<(Timestamp, bool)>, Option<T
     let in_time = |slot: Timestamp| now.since(slot) <= GRACE;
     match schedule.catch_up {
         CatchUp::All => slots.iter_mut().for_each(|slot| slot.1 = true),
+        // More are due than one look deals with: the last of them is in a later look.
+        _ if next.is_some_and(|next| next <= now) => {}
         CatchUp::Once => {
             if let Some(last) = slots.last_mut() {
                 last.1 = true;
@@ -532,18 +564,20 @@ impl Upkeep {
             .await?;
         let mut all = Fired::default();
         for KeyRow { scope_id, id } in due {
-            let ids = Arc::clone(&self.store.ids);
-            let (hints, fired) = self
-                .store
-                .db
-                .write(Reach::All, move |tx| {
-                    Box::pin(async move {
-                        let mut fired = Fired::default();
-                        let hints = fire(tx, &*ids, scope_id, id, &mut fired).await?;
-                        Ok((hints, fired))
-                    })
-                })
-                .await?;
+            let (hints, fired) = match self.schedule_fire(scope_id, id).await {
+                Ok(done) => done,
+                Err(error) if error.is_passing() => return Err(error),
+                // One schedule that cannot be read must not stop all others.
+                Err(error) => {
+                    tracing::error!(
+                        schedule.id = %id,
+                        error = %error,
+                        facts = error.facts(),
+                        "a schedule could not be fired",
+                    );
+                    continue;
+                }
+            };
             all.fired += fired.fired;
             all.skipped += fired.skipped;
             all.missed += fired.missed;
@@ -551,6 +585,20 @@ impl Upkeep {
             hints.into_iter().for_each(|hint| self.store.wake.ring(hint));
         }
         Ok(all)
+    }
+
+    async fn schedule_fire(&self, scope: Uuid, id: Uuid) -> Result<(Vec<Hint>, Fired), StoreError> {
+        let ids = Arc::clone(&self.store.ids);
+        self.store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let mut fired = Fired::default();
+                    let hints = fire(tx, &*ids, scope, id, &mut fired).await?;
+                    Ok((hints, fired))
+                })
+            })
+            .await
     }
 
     /// Gives each workspace the schedule that cleans up finished runs, once. It has the workspace's id.
@@ -661,11 +709,13 @@ macro_rules! schedule_doors {
         impl $door<ManageSchedules> {
             fn place(&self) -> Place {
                 let (scope, workspace) = (self.scope_id(), self.workspace_id());
-                Place { scope, workspace, actor: self.actor.initiator() }
+                let may = |one: &Capability| self.may(*one);
+                let allowed = Capability::ALL.iter().copied().filter(may).collect();
+                Place { scope, workspace, actor: self.actor.initiator(), allowed }
             }
 
-            /// Makes a schedule.
-            pub async fn schedule_create(&self, new: NewSchedule) -> Result<Schedule, StoreError> {
+            /// Makes a schedule of work that the person may also start by hand.
+            pub async fn schedule_create(&self, new: NewSchedule) -> Result<Schedule, Refused> {
                 create(&self.store, self.place(), new).await
             }
 
@@ -675,7 +725,7 @@ macro_rules! schedule_doors {
                 id: ScheduleId,
                 revision: i64,
                 new: NewSchedule,
-            ) -> Result<ScheduleChanged, StoreError> {
+            ) -> Result<ScheduleChanged, Refused> {
                 update(&self.store, self.place(), id, revision, new).await
             }
 
@@ -743,6 +793,21 @@ mod tests {
         let (slots, _) =
             due(&hourly(CatchUp::Skip, "2026-01-01T04:00:00Z"), at("2026-01-01T04:00:01Z"));
         assert_eq!(slots, [(at("2026-01-01T04:00:00Z"), true)], "in time");
+    }
+
+    #[test]
+    fn a_long_outage_is_caught_up_once() {
+        let mut schedule = hourly(CatchUp::Once, "2026-01-01T01:00:00Z");
+        let now = at("2026-03-01T00:30:00Z");
+        let (mut looks, mut wanted) = (0, Vec::new());
+        while schedule.next_at.is_some_and(|next| next <= now) {
+            let (slots, next) = due(&schedule, now);
+            wanted.extend(slots.into_iter().filter(|slot| slot.1).map(|slot| slot.0));
+            schedule.next_at = next;
+            looks += 1;
+        }
+        assert!(looks > 1, "more slots than one look deals with");
+        assert_eq!(wanted, [at("2026-03-01T00:00:00Z")]);
     }
 
     #[test]

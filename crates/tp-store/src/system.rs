@@ -1,5 +1,8 @@
 //! The real clock, the real ids and real chance. The only place that asks the operating system.
 
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
 use tp_domain::ids::Ids;
 use tp_domain::time::{Clock, Timestamp};
 use uuid::Uuid;
@@ -12,6 +15,11 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+    }
+
+    fn steady(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
     }
 }
 

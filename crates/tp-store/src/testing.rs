@@ -19,24 +19,34 @@ use crate::{
 
 /// A clock that moves only when told to.
 #[derive(Clone, Debug)]
-pub struct FixedClock(Arc<AtomicI64>);
+pub struct FixedClock {
+    now: Arc<AtomicI64>,
+    steady: Arc<AtomicI64>,
+}
 
 impl FixedClock {
     /// 2026-01-17T09:00:00Z.
     pub fn new() -> Self {
-        Self(Arc::new(AtomicI64::new(1_768_640_400_000_000)))
+        Self { now: Arc::new(AtomicI64::new(1_768_640_400_000_000)), steady: Arc::default() }
     }
 
-    /// Moves on.
+    /// Time passes.
     pub fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_add(micros, Ordering::SeqCst);
+        self.now.fetch_add(micros, Ordering::SeqCst);
+        self.steady.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// Is set forward: no time has passed.
+    pub fn set_forward(&self, by: Duration) {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.now.fetch_add(micros, Ordering::SeqCst);
     }
 
     /// Is set back, as clocks of machines are.
     pub fn set_back(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-        self.0.fetch_sub(micros, Ordering::SeqCst);
+        self.now.fetch_sub(micros, Ordering::SeqCst);
     }
 }
 
@@ -48,7 +58,11 @@ impl Default for FixedClock {
 
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+        Timestamp::from_micros(self.now.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_micros(u64::try_from(self.steady.load(Ordering::SeqCst)).unwrap_or(0))
     }
 }
 

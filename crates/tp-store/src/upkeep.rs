@@ -1,6 +1,6 @@
 //! What the engine does beside the runs: leases, lost workers, queue depth.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::claims::Claimed;
 use crate::db::{Dialect, Reach, Tx};
-use crate::endings::{Ended, RUN_BACK, end_run, recount};
+use crate::endings::{Ended, RUN_BACK, end_if_canceled, end_run, recount};
 use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::tenants::bad_row;
@@ -75,10 +75,44 @@ const LEASES_CLAMP: &str =
 const WAITS_CLAMP: &str =
     "UPDATE jobs SET run_at = $1 WHERE state = 'ready' AND waits AND run_at > $2";
 const QUEUE: &str = "\
-SELECT (SELECT count(*) FROM jobs WHERE state = 'ready') AS ready,
+SELECT (SELECT count(*) FROM jobs WHERE state = 'ready' AND NOT umbrella) AS ready,
        (SELECT count(*) FROM jobs WHERE state = 'leased') AS leased,
-       (SELECT min(run_at) FROM jobs WHERE state = 'ready') AS oldest,
+       (SELECT min(run_at) FROM jobs WHERE state = 'ready' AND NOT umbrella) AS oldest,
        (SELECT max(heartbeat_at) FROM workers) AS beat";
+
+// After a jump of the clock every lease seems to have ended. Whoever lives says so within the next lease.
+const LEASES_GRACE: &str =
+    "UPDATE jobs SET lease_until = $1 WHERE state = 'leased' AND lease_until <= $2";
+
+/// The clock has jumped when it has gained this much on the time that has passed. Beats and sweeps come
+/// every few seconds, so a slow machine does not look like a jump: what it lost, it lost on both.
+const JUMP: Duration = Duration::from_secs(5);
+
+/// What the store's clock and the process's own time were when they were last compared. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pace(Arc<Mutex<Option<(Timestamp, Duration)>>>);
+
+impl Pace {
+    /// Whether the clock was set forward since the last look.
+    fn jumped(&self, now: Timestamp, steady: Duration) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = last.replace((now, steady));
+        before.is_some_and(|(then, passed)| {
+            now.since(then) > steady.saturating_sub(passed).saturating_add(JUMP)
+        })
+    }
+}
+
+/// Gives every worker the time to say that it lives, when the clock was set forward: no lease is taken
+/// because of hours that nobody has lived through (TRUST F27, A39).
+async fn forgive_jump(tx: &mut Tx, store: &Store, lease: Duration) -> Result<(), StoreError> {
+    let now = tx.now();
+    if store.pace.jumped(now, store.time.steady()) {
+        let forgiven = tx.execute(stmt!(LEASES_GRACE, now.plus(lease), now)).await?;
+        tracing::warn!(leases = forgiven, "the clock was set forward; leases are left as they are");
+    }
+    Ok(())
+}
 
 /// No wait of ours is longer: the longest told wait and the longest spread of a schedule.
 const LONGEST_WAIT: Duration = Duration::from_hours(2);
@@ -180,11 +214,13 @@ impl Upkeep {
         lease: Duration,
         held: Vec<Claimed>,
     ) -> Result<Vec<HeldLease>, StoreError> {
+        let store = self.store.clone();
         self.store
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let now = tx.now();
+                    forgive_jump(tx, &store, lease).await?;
                     tx.execute(stmt!(WORKER_BEAT, worker.uuid(), now, concurrency)).await?;
                     let rows = match (held.is_empty(), tx.dialect()) {
                         (true, _) => Vec::new(),
@@ -202,6 +238,7 @@ impl Upkeep {
 
     /// Gives back every lease of a worker that shuts down, at once and with the try (F31).
     pub async fn release(&self, worker: WorkerId) -> Result<u64, StoreError> {
+        let ids = Arc::clone(&self.store.ids);
         let released: Vec<ReleasedRow> = self
             .store
             .db
@@ -216,6 +253,8 @@ impl Upkeep {
                     released.sort_by_key(|row| (row.scope_id, row.run_id));
                     for row in &released {
                         tx.execute(stmt!(RUN_BACK, row.scope_id, row.run_id)).await?;
+                        let run = RunId::from_uuid(row.run_id);
+                        end_if_canceled(tx, &*ids, row.scope_id, run).await?;
                     }
                     tx.execute(stmt!(WORKER_GONE, worker.uuid())).await?;
                     Ok(released)
@@ -236,7 +275,7 @@ impl Upkeep {
     /// tries (`worker_lost`). Any process may sweep; each run is swept once. `lease` is the longest
     /// that any worker of this installation takes.
     pub async fn sweep(&self, lease: Duration) -> Result<Swept, StoreError> {
-        let ids = Arc::clone(&self.store.ids);
+        let (ids, store) = (Arc::clone(&self.store.ids), self.store.clone());
         let (swept, released) = self
             .store
             .db
@@ -247,6 +286,7 @@ impl Upkeep {
                         Dialect::Postgres => LEASES_EXPIRED_PG,
                     };
                     let now = tx.now();
+                    forgive_jump(tx, &store, lease).await?;
                     let (longest, waits) = (now.plus(lease), now.plus(LONGEST_WAIT));
                     tx.execute(stmt!(LEASES_CLAMP, longest, longest.plus(LEASE_SLACK))).await?;
                     tx.execute(stmt!(WAITS_CLAMP, now, waits)).await?;
@@ -376,6 +416,6 @@ async fn sweep_one(
         context: json!({}),
         counts: RunCounts::default(),
     };
-    end_run(tx, ids, row.scope_id, RunId::from_uuid(row.run_id), &ended, false).await?;
+    end_run(tx, ids, row.scope_id, RunId::from_uuid(row.run_id), &ended, true).await?;
     Ok(true)
 }

@@ -208,6 +208,7 @@ impl From<StartRefused> for WebError {
     fn from(refused: StartRefused) -> Self {
         match refused {
             StartRefused::KeyReused => Self::KeyReused,
+            StartRefused::Forbidden(capability) => Refused::Forbidden(capability).into(),
             StartRefused::TenantDisabled => {
                 Self::Conflict("The tenant is disabled: nothing can be started.".to_owned())
             }

@@ -169,12 +169,102 @@ async fn a_stuck_run_is_released_by_hand() {
         assert!(!whole.run_release(elsewhere, id).await.unwrap(), "not a run of that tenant");
         assert!(whole.run_release(place, id).await.unwrap());
         let heir = world.claim(2).await.unwrap();
-        assert_eq!((heir.id(), heir.attempt()), (id, 2), "{}", world.db.name());
+        assert_eq!((heir.id(), heir.attempt()), (id, 1), "{}", world.db.name());
         assert!(matches!(claim.item_begin("x").await, Err(StoreError::LeaseLost)));
         heir.finish(succeeded()).await.unwrap();
         assert!(!whole.run_release(place, id).await.unwrap(), "it has ended");
         let audited = "SELECT count(*) AS n FROM audit_entries WHERE action = 'run.released'";
         assert_eq!(world.store().test_count(audited).await, 1);
         assert_eq!(world.run("contoso", id).await.state.status(), RunStatus::Completed);
+    }
+}
+
+#[tokio::test]
+async fn a_success_of_a_retry_makes_good_what_failed() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let first = claim.id();
+        claim.finish(Ended { outcome: Outcome::Failed, ..succeeded() }).await.unwrap();
+        let scope = world.scope::<StartInventorySync>("contoso").await;
+        let attention = "SELECT count(*) AS n FROM run_attention";
+        let again = async |of, outcome| {
+            let how = HowStarted::default();
+            let id = scope.run_retry(of, RetryOnly::All, how).await.unwrap().run().id;
+            let claim = world.claim(1).await.unwrap();
+            assert_eq!(claim.id(), id);
+            claim.finish(Ended { outcome, ..succeeded() }).await.unwrap();
+            id
+        };
+        let second = again(first, Outcome::Failed).await;
+        assert_eq!(world.store().test_count(attention).await, 2, "{}", world.db.name());
+        let third = again(second, Outcome::Succeeded).await;
+        assert_eq!(world.store().test_count(attention).await, 0, "a retry of a retry");
+        let runs = world.runs("contoso").await;
+        let third = runs.run_get(third).await.unwrap().unwrap();
+        let same = runs.run_history(&third, 10).await.unwrap();
+        let ids: Vec<_> = same.iter().map(|run| run.id).collect();
+        assert_eq!(ids, [second, first], "one history");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_of_failed_items_plans_no_others() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        let subjects: Vec<ItemSubject> = (0..4)
+            .map(|number| ItemSubject {
+                key: number.to_string(),
+                policy_type: None,
+                graph_id: None,
+                name: None,
+            })
+            .collect();
+        claim.items_plan(subjects.clone()).await.unwrap();
+        let reason = ReasonCode::GraphRefused;
+        for number in 0..4 {
+            let failed = ItemEnd::Failed { reason, graph_request_id: None };
+            let end = if number == 2 { failed } else { ItemEnd::Succeeded };
+            claim.item_end(&number.to_string(), end).await.unwrap();
+        }
+        claim.finish(Ended { outcome: Outcome::PartiallySucceeded, ..succeeded() }).await.unwrap();
+        let failures = world.run("contoso", id).await.failures;
+        assert_eq!((failures[0].code, failures[0].count), (reason, 1), "counted from the items");
+        let scope = world.scope::<StartInventorySync>("contoso").await;
+        scope.run_retry(id, RetryOnly::Failed, HowStarted::default()).await.unwrap();
+        let claim = world.claim(1).await.unwrap();
+        let items = claim.items_plan(subjects).await.unwrap();
+        let keys: Vec<_> = items.iter().map(|item| item.subject.key.as_str()).collect();
+        assert_eq!(keys, ["2"], "{}", world.db.name());
+    }
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_asked_for_beats_the_next_try() {
+    for world in worlds().await {
+        for way in 0..4 {
+            let claim = world.claimed("contoso").await;
+            let id = claim.id();
+            let scope = world.scope::<CancelOperations>("contoso").await;
+            assert_eq!(scope.run_cancel(id, None).await.unwrap(), Some(Cancel::Asked));
+            let wait = Duration::from_mins(5);
+            let failed = Some(ReasonCode::GraphUnavailable);
+            let snooze = Snooze { waiting: WaitingReason::Retry, wait, failed };
+            match way {
+                0 => claim.again(snooze).await.unwrap(),
+                1 => claim.hand_back().await.unwrap(),
+                2 => {
+                    world.store().upkeep().release(worker(1)).await.unwrap();
+                }
+                _ => {
+                    let whole = world.whole::<ManageSettings>().await;
+                    let place = ScopeId::Tenant(world.contoso);
+                    assert!(whole.run_release(place, id).await.unwrap());
+                }
+            }
+            let run = world.run("contoso", id).await;
+            assert_eq!(run.state.outcome(), Outcome::Canceled, "{} {way}", world.db.name());
+            assert!(world.claim(2).await.is_none());
+        }
     }
 }

@@ -140,3 +140,45 @@ async fn canceling_the_parent_cancels_its_children() {
         assert_eq!(settings.schedule_list().await.unwrap().len(), 1, "{}", world.db.name());
     }
 }
+
+#[tokio::test]
+async fn a_child_asks_for_the_right_of_whoever_started_the_umbrella() {
+    for world in worlds().await {
+        let upkeep = world.store().upkeep();
+        let claim = umbrella(&world).await;
+        claim.children_begin(plan(&world, [0, 1])).await.unwrap();
+        upkeep.roll_up().await.unwrap();
+        let first = world.claim(1).await.unwrap();
+        assert_eq!(first.refused(), None, "{}", world.db.name());
+        first.finish(succeeded()).await.unwrap();
+        // The person goes between the waves.
+        let gone = "DELETE FROM memberships WHERE user_id = (SELECT id FROM users WHERE email = 'owner@example.com')";
+        world.store().test_execute(gone).await.unwrap();
+        upkeep.roll_up().await.unwrap();
+        let second = world.claim(1).await.unwrap();
+        assert_eq!(second.refused(), Some(ReasonCode::AuthorityLost));
+    }
+}
+
+#[tokio::test]
+async fn an_umbrella_that_cannot_be_read_stops_no_other() {
+    for world in worlds().await {
+        let odd = umbrella(&world).await;
+        let odd_id = odd.id();
+        odd.children_begin(plan(&world, [0, 0])).await.unwrap();
+        world
+            .store()
+            .test_execute("UPDATE operation_runs SET trigger_kind = 'of.tomorrow'")
+            .await
+            .unwrap();
+        let claim = umbrella(&world).await;
+        assert_ne!(claim.id(), odd_id);
+        claim.children_begin(plan(&world, [0, 0])).await.unwrap();
+        assert_eq!(
+            world.store().upkeep().roll_up().await.unwrap().started,
+            2,
+            "{}",
+            world.db.name()
+        );
+    }
+}

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use serde_json::json;
-use tp_domain::access::{ManageSchedules, ViewSettings};
+use tp_domain::access::{Capability, ManageSchedules, Role, ViewSettings};
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{OperationKind, OperationRequest as _};
 use tp_domain::run::Outcome;
 use tp_domain::schedule::{Cadence, CatchUp, SlotState, Targets, Timetable};
-use tp_store::{Fired, NewSchedule, ScheduleChanged};
+use tp_store::testing::databases;
+use tp_store::{
+    Actor, Bootstrap, Fired, HowStarted, NewSchedule, NewUser, Refused, ScheduleChanged,
+    StartRefused,
+};
 
-use crate::util::{succeeded, worlds};
+use crate::util::{at, succeeded, tenant, worlds};
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -151,5 +155,55 @@ async fn every_workspace_has_its_clean_up_once() {
         let fired = upkeep.schedules_fire().await.unwrap();
         assert_eq!(fired, Fired { fired: 1, ..Fired::default() });
         assert_eq!(world.claim_any(1).await.unwrap().kind(), OperationKind::RunsPrune);
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_read_stops_no_other() {
+    for world in worlds().await {
+        let scope = world.scope::<ManageSchedules>("contoso").await;
+        scope.schedule_create(hourly("Odd")).await.unwrap();
+        let odd = "UPDATE schedules SET kind = 'kind.of.tomorrow'";
+        world.store().test_execute(odd).await.unwrap();
+        scope.schedule_create(hourly("Hourly")).await.unwrap();
+        world.db.clock.advance(Duration::from_mins(30));
+        let fired = world.store().upkeep().schedules_fire().await.unwrap();
+        assert_eq!(fired.fired, 1, "{}", world.db.name());
+    }
+}
+
+#[tokio::test]
+async fn who_schedules_work_may_also_start_it() {
+    for db in databases().await {
+        let owner = NewUser {
+            email: "owner@example.com".to_owned(),
+            name: "Olive".to_owned(),
+            password_hash: "x".to_owned(),
+            role: Role::Owner,
+        };
+        let console = db.store.console();
+        let made = console
+            .bootstrap(Bootstrap {
+                workspace: "Example MSP".to_owned(),
+                owner,
+                token_capabilities: vec!["schedules.manage".to_owned()],
+            })
+            .await
+            .unwrap();
+        tenant(&db.store, made.workspace, "contoso", 1).await;
+        let person = db.store.test_actor("owner@example.com").await;
+        let token = db.store.hall().actor_of_token(&made.token.unwrap()).await.unwrap().unwrap();
+        let enter = async |actor: &Actor| {
+            db.store.enter::<ManageSchedules>(actor, &at("contoso")).await.unwrap()
+        };
+        let made = enter(&person).await.schedule_create(hourly("Hourly")).await.unwrap();
+        let scope = enter(&token).await;
+        let needed = Capability::InventorySync;
+        let refused = scope.schedule_create(hourly("Other")).await;
+        assert!(matches!(refused, Err(Refused::Forbidden(one)) if one == needed), "{refused:?}");
+        let refused = scope.schedule_update(made.id, made.revision, hourly("Other")).await;
+        assert!(matches!(refused, Err(Refused::Forbidden(one)) if one == needed), "{refused:?}");
+        let refused = scope.schedule_run_now(made.id, HowStarted::default()).await;
+        assert!(matches!(refused, Err(StartRefused::Forbidden(one)) if one == needed));
     }
 }

@@ -97,3 +97,43 @@ async fn only_what_is_worked_on_is_prolonged() {
         drop(lost);
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_takes_no_lease_from_the_living() {
+    for world in worlds().await {
+        let upkeep = world.store().upkeep();
+        world.start("contoso", SyncInventory::everything()).await;
+        world.start("fabrikam", SyncInventory::everything()).await;
+        let (alive, dead) = (world.claim(1).await.unwrap(), world.claim(2).await.unwrap());
+        let beat = async || upkeep.beat(worker(1), 8, LEASE, vec![alive.claimed()]).await.unwrap();
+        for round in 0..4 {
+            beat().await;
+            world.db.clock.set_forward(Duration::from_hours(2));
+            // Either may be first to see it.
+            if round % 2 == 0 {
+                assert_eq!(upkeep.sweep(LEASE).await.unwrap(), tp_store::Swept::default());
+            }
+            assert_eq!(beat().await, [alive.claimed().lease()], "{} {round}", world.db.name());
+            assert_eq!(upkeep.sweep(LEASE).await.unwrap(), tp_store::Swept::default());
+        }
+        world.db.clock.advance(Duration::from_secs(20));
+        beat().await;
+        world.db.clock.advance(Duration::from_secs(11));
+        let swept = upkeep.sweep(LEASE).await.unwrap();
+        assert_eq!(swept.released, 1, "a worker that does not live loses its run a lease later");
+        assert_eq!(world.claim(3).await.unwrap().id(), dead.id());
+        alive.finish(crate::util::succeeded()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn no_run_ends_before_it_began() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let id = claim.id();
+        world.db.clock.set_back(Duration::from_hours(2));
+        claim.finish(crate::util::succeeded()).await.unwrap();
+        let state = world.run("contoso", id).await.state;
+        assert!(state.completed_at() >= state.started_at(), "{}", world.db.name());
+    }
+}

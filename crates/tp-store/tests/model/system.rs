@@ -291,8 +291,12 @@ impl System {
         if Self::written(held, hand.claim.again(again).await)?.is_some() {
             let at = self.now() + 8;
             let run = &mut self.runs[hand.run].1;
-            run.ready(at, true);
-            run.attempt -= i64::from(!is_try);
+            if run.cancel {
+                run.end("canceled");
+            } else {
+                run.ready(at, true);
+                run.attempt -= i64::from(!is_try);
+            }
         }
         Ok(())
     }
@@ -304,8 +308,12 @@ impl System {
         if Self::written(held, hand.claim.hand_back().await)?.is_some() {
             let now = self.now();
             let run = &mut self.runs[hand.run].1;
-            run.ready(now, false);
-            run.attempt -= 1;
+            if run.cancel {
+                run.end("canceled");
+            } else {
+                run.ready(now, false);
+                run.attempt -= 1;
+            }
         }
         Ok(())
     }
@@ -347,7 +355,11 @@ impl System {
         };
         same!(released, holds, "whether something held it");
         if released {
+            run.attempt -= i64::from(run.is_leased());
             run.ready(now, false);
+            if run.cancel {
+                run.end("canceled");
+            }
         }
         Ok(())
     }
@@ -402,6 +414,9 @@ impl System {
                 run.ready(now, false);
                 run.attempt -= 1;
                 model += 1;
+                if run.cancel {
+                    run.end("canceled");
+                }
             }
         }
         same!(released, model, "leases that were given back");

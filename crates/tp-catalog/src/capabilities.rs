@@ -48,8 +48,14 @@ pub fn capabilities(contract: &Contract, granted: Option<&[String]>) -> Capabili
     let permissions = &contract.permissions;
     let writable =
         !permissions.delegated_only && (contract.create.is_some() || contract.update.is_some());
-    let mut dependencies: Vec<String> =
-        contract.references.iter().map(|reference| reference.to.clone()).collect();
+    let mut dependencies: Vec<String> = contract
+        .references
+        .iter()
+        .filter_map(|reference| match &reference.to {
+            crate::fields::Target::Type(key) => Some(key.clone()),
+            crate::fields::Target::Outside(_) => None,
+        })
+        .collect();
     dependencies.sort();
     dependencies.dedup();
     let missing = |needed: &[String]| match granted {

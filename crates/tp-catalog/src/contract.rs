@@ -1,16 +1,23 @@
 //! The shape of a contract file: every fact that code needs of one policy type.
+//!
+//! Reading, comparing, marking secrets and writing are driven by these facts; no type has code of its
+//! own. Parts, assignments, writes and fields have their own modules.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
+use crate::assignments::Assignments;
+use crate::fields::{Encoded, Reference, Secret, SetLike};
 use crate::filter::ClientFilter;
+use crate::parts::Subresource;
+use crate::pattern::Pattern;
 use crate::throttle::ThrottleGroup;
+use crate::writes::{BodyRule, Create, DefaultObjects, Delete, Update};
 
 /// One policy type as Microsoft Graph offers it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Contract {
     /// The type's key.
     pub key: String,
@@ -39,47 +46,138 @@ pub struct Contract {
     /// Whether a write must name its concrete type.
     pub odata_type_required: bool,
     /// Concrete types, without `#microsoft.graph.`; empty where there is one.
+    #[serde(default)]
     pub odata_types: Vec<String>,
+    /// Types that no object can have: a body with one is refused.
+    #[serde(default)]
+    pub abstract_types: Vec<String>,
     /// Template families, for types that share `configurationPolicies`.
+    #[serde(default)]
     pub template_families: Vec<String>,
     /// Parts that are read on their own.
+    #[serde(default)]
     pub subresources: Vec<Subresource>,
     /// How assignments are read and written; none where the type has none.
-    pub assignments: Option<Value>,
-    /// How an object is created.
-    pub create: Option<Value>,
-    /// How an object is changed.
-    pub update: Option<Value>,
-    /// How an object is deleted.
-    pub delete: Option<Value>,
-    /// What a write body must not contain.
-    pub strip_on_write: Vec<String>,
-    /// What a comparison passes over.
-    pub ignore_in_diff: Vec<String>,
+    #[serde(default)]
+    pub assignments: Option<Assignments>,
+    /// How an object is created; none where it cannot be.
+    #[serde(default)]
+    pub create: Option<Create>,
+    /// How an object is changed; none where it cannot be.
+    #[serde(default)]
+    pub update: Option<Update>,
+    /// How an object is deleted; none where it cannot be.
+    #[serde(default)]
+    pub delete: Option<Delete>,
+    /// Objects that the service makes.
+    #[serde(default)]
+    pub defaults: Option<DefaultObjects>,
+    /// How a change is noticed without reading the whole object.
+    pub changes: Changes,
+    /// What no write body may contain, beyond annotations and what the schema says is read-only.
+    #[serde(default)]
+    pub strip_on_write: Vec<Pattern>,
+    /// Changes to a write body that are no plain leaving out.
+    #[serde(default)]
+    pub body_rules: Vec<BodyRule>,
+    /// What a comparison passes over, beyond annotations.
+    #[serde(default)]
+    pub ignore_in_diff: Vec<Pattern>,
     /// What cannot be changed after creation.
-    pub immutable_after_create: Vec<String>,
+    #[serde(default)]
+    pub immutable_after_create: Vec<Pattern>,
+    /// Arrays whose order says nothing. Parts say it of themselves.
+    #[serde(default)]
+    pub sets: Vec<SetLike>,
+    /// Texts that are encodings.
+    #[serde(default)]
+    pub encoded: Vec<Encoded>,
     /// Where secrets stand.
-    pub secrets: Vec<Value>,
+    #[serde(default)]
+    pub secrets: Vec<Secret>,
     /// What other objects it refers to.
+    #[serde(default)]
     pub references: Vec<Reference>,
-    /// Read-only by Graph's schema, over all concrete types together.
-    pub schema_read_only: Vec<String>,
-    /// Read-only by the schema's descriptions.
-    pub schema_described_read_only: Vec<String>,
-    /// Navigation properties.
-    pub navigation_properties: Vec<String>,
     /// The versions of Graph whose metadata know it.
     pub available_in: Vec<ApiVersion>,
     /// What surprises, each with its source.
-    pub quirks: Vec<Value>,
+    #[serde(default)]
+    pub quirks: Vec<Quirk>,
     /// Where the facts come from.
-    pub evidence: Vec<Value>,
-    /// What the metadata confirm.
-    pub validation: BTreeMap<String, Value>,
+    pub evidence: Vec<String>,
+    /// What Microsoft's metadata confirm.
+    pub validation: Validation,
+}
+
+/// A surprise, and where it is known from.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quirk {
+    /// What surprises.
+    pub fact: String,
+    /// Where it is known from.
+    pub source: String,
+}
+
+/// What Microsoft's metadata confirm of a contract.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Validation {
+    /// Whether they know the paths and methods.
+    pub status: ValidationStatus,
+    /// Members that are stripped and that the metadata do not know: the service gives them all the same.
+    #[serde(default)]
+    pub not_in_schema: Vec<String>,
+}
+
+/// Whether Microsoft's metadata know the paths and methods of a contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidationStatus {
+    /// All of them.
+    Confirmed,
+    /// All but a method that peers use: PUT of a whole policy, a `$ref`.
+    UndocumentedMethod,
+    /// Not even the path.
+    UndocumentedPath,
+}
+
+/// How a change is noticed in a listing.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Changes {
+    /// The member that holds the time of the last change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_modified: Option<String>,
+    /// The member that counts changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How far an unchanged `last_modified` lets a reader skip the rest.
+    pub incremental: Incremental,
+    /// Parts that may change without touching it, `assignments` among them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub may_change_unseen: Vec<String>,
+}
+
+/// How far an unchanged time of change lets a reader skip reading an object again.
+///
+/// Nobody measured which parts touch it (PROTOCOL 8), so a part counts as seen only where the listing
+/// itself brings it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Incremental {
+    /// The listing brings everything: there is nothing to skip.
+    ListingIsAll,
+    /// Everything that is not in the listing belongs to the object itself.
+    Sound,
+    /// Sound for the object's own members; parts in `may_change_unseen` need a reading now and then.
+    OwnMembers,
+    /// There is no time of change: each object must be read.
+    Never,
 }
 
 /// A version of Graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum ApiVersion {
     /// Generally available.
     #[serde(rename = "v1.0")]
@@ -100,8 +198,8 @@ impl ApiVersion {
 }
 
 /// How objects are listed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ListContract {
     /// The path below the version; `{parentId}` stands for each parent in turn.
     pub path: String,
@@ -113,8 +211,6 @@ pub struct ListContract {
     pub parent: Option<Parent>,
     /// Whether `$select` is honoured.
     pub select_ok: bool,
-    /// What `$expand` is proved to work with.
-    pub expand_on_list: Vec<String>,
     /// A `$filter` that other tools send. The inventory does not: it would hide objects that exist.
     pub server_filter: Option<String>,
     /// Which objects of the collection are of this type, where types share it (ruling 6).
@@ -122,7 +218,7 @@ pub struct ListContract {
 }
 
 /// What a listing's reply is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ListShape {
     /// `value` is an array, in pages.
@@ -132,8 +228,8 @@ pub enum ListShape {
 }
 
 /// Where the parents of nested objects come from.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Parent {
     /// The objects of another policy type.
     PolicyType {
@@ -150,44 +246,21 @@ pub enum Parent {
 }
 
 /// How one object is read.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ItemContract {
     /// The path below the version, with `{id}`.
     pub path: String,
     /// Query options.
     pub query: BTreeMap<String, String>,
-    /// Whether the listing holds all that the item reply holds.
+    /// Whether the listing holds all of the object's own members, parts apart. If not, each object is
+    /// read, and its reply laid over the listed object.
     pub list_is_complete: bool,
 }
 
-/// A part that is read on its own. Facts beside these are kept for the backup.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Subresource {
-    /// Its name.
-    pub name: String,
-    /// Everything else that is known of it.
-    #[serde(flatten)]
-    pub facts: BTreeMap<String, Value>,
-}
-
-/// An object that this type refers to.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reference {
-    /// What is referred to: a type's key, or words for things that are no policy type.
-    pub to: String,
-    /// Where the reference stands.
-    #[serde(rename = "where")]
-    pub place: String,
-    /// More about it.
-    #[serde(default)]
-    pub note: Option<String>,
-}
-
 /// Permissions of the app.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Permissions {
     /// The least that reading needs.
     pub read: Vec<String>,
@@ -195,13 +268,43 @@ pub struct Permissions {
     pub write: Vec<String>,
     /// Microsoft allows it to signed-in people only, not to an app.
     pub delegated_only: bool,
+    /// Whether an app on its own may read.
+    pub app_read: Wall,
+    /// Whether an app on its own may write.
+    pub app_write: Wall,
+    /// How sure the names are.
+    pub certainty: Certainty,
     /// Where this is known from.
     pub source: String,
 }
 
+/// Whether an app without a signed-in person gets through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wall {
+    /// It does.
+    Open,
+    /// Nothing says that it does not, and nothing proves that it does.
+    Unproved,
+    /// Microsoft's permission data name no permission for apps.
+    Closed,
+}
+
+/// How sure the names of permissions are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// Microsoft's permission data say so.
+    Documented,
+    /// Another tool uses them.
+    Peer,
+    /// Taken over from paths beside it.
+    Inferred,
+}
+
 /// Whether and how a type may be restored. A judgement, not a fact.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RestoreContract {
     /// How.
     pub mode: RestoreMode,
@@ -212,7 +315,7 @@ pub struct RestoreContract {
 }
 
 /// Whether a type may be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RestoreMode {
     /// Yes.
@@ -235,7 +338,7 @@ impl RestoreMode {
 }
 
 /// How much harm a wrong write does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Risk {
     /// Little.

@@ -1,10 +1,12 @@
 //! Which objects of a shared collection are of a type: rules as data (ruling 6).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::pattern::Pattern;
+
 /// One rule. All rules of a type must hold.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "rule", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientFilter {
     /// The concrete type is one of these.
@@ -36,6 +38,23 @@ pub enum ClientFilter {
     TemplateFamilyNotStarting {
         /// Beginnings.
         values: Vec<String>,
+    },
+    /// One of the policy's technologies is this.
+    TechnologiesContain {
+        /// The technology; Graph gives several as one text with commas.
+        value: String,
+    },
+    /// The id begins with one of these.
+    IdStarting {
+        /// Beginnings.
+        values: Vec<String>,
+    },
+    /// A member has this value.
+    MemberEquals {
+        /// Where it stands.
+        at: Pattern,
+        /// The value.
+        value: Value,
     },
 }
 
@@ -71,6 +90,15 @@ impl ClientFilter {
             Self::TemplateFamilyNotIn { values } => !is_family(values),
             Self::TemplateFamilyStarting { values } => starts(values),
             Self::TemplateFamilyNotStarting { values } => !starts(values),
+            Self::TechnologiesContain { value } => object
+                .get("technologies")
+                .and_then(Value::as_str)
+                .is_some_and(|all| all.split(',').any(|one| one.trim() == value)),
+            Self::IdStarting { values } => object
+                .get("id")
+                .and_then(Value::as_str)
+                .is_some_and(|id| values.iter().any(|value| id.starts_with(value.as_str()))),
+            Self::MemberEquals { at, value } => at.values(object).contains(&value),
         }
     }
 }
@@ -101,5 +129,18 @@ mod tests {
         let not = json!({"rule": "template_family_not_in", "values": ["baseline"]});
         check(not.clone(), family("baseline"), false);
         check(not, json!({}), true);
+    }
+
+    #[test]
+    fn rules_decide_by_members() {
+        let mdm = json!({"rule": "technologies_contain", "value": "mdm"});
+        check(mdm.clone(), json!({"technologies": "linuxMdm,mdm"}), true);
+        check(mdm, json!({"technologies": "linuxMdm"}), false);
+        let id = json!({"rule": "id_starting", "values": ["T_"]});
+        check(id.clone(), json!({"id": "T_1"}), true);
+        check(id, json!({"id": "A_1"}), false);
+        let built_in = json!({"rule": "member_equals", "at": "/isBuiltIn", "value": true});
+        check(built_in.clone(), json!({"isBuiltIn": true}), true);
+        check(built_in, json!({}), false);
     }
 }

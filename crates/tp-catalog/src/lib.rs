@@ -7,8 +7,16 @@
 
 mod files;
 
+pub mod assignments;
 pub mod capabilities;
+pub mod check;
 pub mod contract;
+pub mod fields;
 pub mod filter;
+pub mod parts;
+pub mod pattern;
+pub mod reading;
 pub mod registry;
+pub mod schema;
 pub mod throttle;
+pub mod writes;

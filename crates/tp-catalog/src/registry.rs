@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use tp_domain::policy::PolicyType;
 
-use crate::contract::{Contract, ListShape, Parent};
+use crate::check;
+use crate::contract::Contract;
 use crate::files::FILES;
+use crate::schema::Schema;
 
 /// Something is wrong with a contract file. A fault of ours: tests find it before a user does.
 #[derive(Debug, thiserror::Error)]
@@ -15,29 +17,61 @@ pub struct CatalogError {
     fault: String,
 }
 
-/// All contracts, by key.
+/// All contracts, by key, and what the schema says of their members.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     contracts: BTreeMap<PolicyType, Contract>,
+    schema: Schema,
 }
 
 impl Catalog {
     /// The contracts that this program brings.
     pub fn builtin() -> Result<Self, CatalogError> {
+        Self::from_files(FILES)
+    }
+
+    /// The contracts of these files (name, text), checked as at start-up.
+    pub fn from_files(files: &[(&str, &str)]) -> Result<Self, CatalogError> {
         let mut contracts = BTreeMap::new();
-        for (file, text) in FILES {
-            let fault = |fault: String| CatalogError { file: (*file).to_owned(), fault };
+        let broken = |file: &str, fault: String| CatalogError { file: file.to_owned(), fault };
+        for (file, text) in files {
             let contract: Contract =
-                serde_json::from_str(text).map_err(|error| fault(error.to_string()))?;
-            let key = PolicyType::new(&contract.key).map_err(|error| fault(error.to_string()))?;
-            check(file, &contract).map_err(fault)?;
-            contracts.insert(key, contract);
+                serde_json::from_str(text).map_err(|error| broken(file, error.to_string()))?;
+            let key =
+                PolicyType::new(&contract.key).map_err(|error| broken(file, error.to_string()))?;
+            if *file != check::file_of(&contract.key) {
+                return Err(broken(
+                    file,
+                    format!("the file of {key} is called {}", check::file_of(&contract.key)),
+                ));
+            }
+            if contracts.insert(key, contract).is_some() {
+                return Err(broken(file, "the key is there twice".to_owned()));
+            }
         }
-        let catalog = Self { contracts };
-        for contract in catalog.contracts.values() {
-            catalog.check_parent(contract)?;
+        let schema = Schema::builtin().map_err(|error| broken("schema.json", error.to_string()))?;
+        let catalog = Self { contracts, schema };
+        match catalog.check().into_iter().next() {
+            Some(fault) => Err(broken(&check::file_of(&fault.key), fault.fault)),
+            None => Ok(catalog),
         }
-        Ok(catalog)
+    }
+
+    /// What is wrong with the contracts, by their own words; nothing in a program that was built.
+    pub fn check(&self) -> Vec<check::Fault> {
+        let all = || self.contracts.values();
+        all().flat_map(|contract| check::structure(contract, self)).collect()
+    }
+
+    /// The text of a built-in contract's file.
+    pub fn text(key: &PolicyType) -> Option<&'static str> {
+        let file = check::file_of(key.as_str());
+        FILES.iter().find(|(name, _)| *name == file).map(|(_, text)| *text)
+    }
+
+    /// What Microsoft's metadata say of the members of each concrete type.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
     }
 
     /// The contract of a type. Without one there is no call (PRODUCT G-1).
@@ -64,69 +98,6 @@ impl Catalog {
     pub fn label<'a>(&'a self, key: &'a PolicyType) -> &'a str {
         self.contract(key).map_or(key.as_str(), |contract| contract.label.as_str())
     }
-
-    fn check_parent(&self, contract: &Contract) -> Result<(), CatalogError> {
-        let fault =
-            |fault: &str| CatalogError { file: contract.key.clone(), fault: fault.to_owned() };
-        let nested = contract.list.path.contains("{parentId}");
-        match &contract.list.parent {
-            None if nested => Err(fault("a path with {parentId} needs a parent")),
-            Some(_) if !nested => Err(fault("a parent needs {parentId} in the path")),
-            Some(Parent::PolicyType { policy_type }) => {
-                let parent = PolicyType::new(policy_type).ok().and_then(|key| self.contract(&key));
-                match parent {
-                    Some(parent) if parent.list.parent.is_none() => Ok(()),
-                    _ => Err(fault("the parent must be a type without a parent of its own")),
-                }
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// The file name that belongs to a key.
-fn file_of(key: &str) -> String {
-    let mut name = String::new();
-    let letters: Vec<char> = key.chars().collect();
-    for (index, letter) in letters.iter().enumerate() {
-        let starts_word = letter.is_ascii_uppercase()
-            && index > 0
-            && (letters[index - 1].is_ascii_lowercase()
-                || letters[index - 1].is_ascii_digit()
-                || letters.get(index + 1).is_some_and(char::is_ascii_lowercase));
-        if starts_word {
-            name.push('-');
-        }
-        name.push(letter.to_ascii_lowercase());
-    }
-    name + ".json"
-}
-
-fn check(file: &str, contract: &Contract) -> Result<(), String> {
-    if file != file_of(&contract.key) {
-        return Err(format!("the file of {} is called {}", contract.key, file_of(&contract.key)));
-    }
-    for path in [&contract.list.path, &contract.item.path] {
-        let plain = |letter: char| letter.is_ascii_alphanumeric() || "/{}-_.'()=@".contains(letter);
-        if !path.starts_with('/') || path.contains("..") || !path.chars().all(plain) {
-            return Err(format!("{path} is not a path below the version"));
-        }
-    }
-    let options = contract.list.query.keys().chain(contract.item.query.keys());
-    for option in options {
-        if !["$select", "$expand", "$top", "$orderby", "$filter"].contains(&option.as_str()) {
-            return Err(format!(
-                "{option} is not a query option; allowed: $select, $expand, $top, $orderby, $filter"
-            ));
-        }
-    }
-    if contract.permissions.read.is_empty() {
-        return Err("reading needs a permission".to_owned());
-    }
-    if contract.list.shape == ListShape::Singleton && !contract.list.client_filter.is_empty() {
-        return Err("a singleton has nothing to filter".to_owned());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -118,3 +118,25 @@ fn a_write_permission_reads_too() {
     let can = crate::capabilities::capabilities(contract, Some(&granted));
     assert!(can.missing_to_read.is_empty());
 }
+
+/// Microsoft's property lists, where the corpus is; a test without them says so and passes.
+fn property_lists() -> Option<serde_json::Value> {
+    let corpus = std::env::var_os("TENANTPILOT_TEST_CORPUS").map(std::path::PathBuf::from);
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/graph/corpus");
+    let corpus = corpus.unwrap_or_else(|| beside.into());
+    let Ok(text) = std::fs::read_to_string(corpus.join("../csdl_props.json")) else {
+        println!("skipped: no corpus");
+        return None;
+    };
+    Some(serde_json::from_str(&text).unwrap())
+}
+
+#[test]
+fn microsofts_property_lists_confirm_the_contracts() {
+    let Some(lists) = property_lists() else { return };
+    let catalog = Catalog::builtin().unwrap();
+    let faults = check::csdl(&catalog, &lists);
+    let text: Vec<String> =
+        faults.iter().map(|fault| format!("{}: {}", fault.key, fault.fault)).collect();
+    assert!(text.is_empty(), "{}", text.join("\n"));
+}

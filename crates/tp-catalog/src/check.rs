@@ -256,6 +256,10 @@ impl Findings<'_> {
         for encoded in &contract.encoded {
             self.types(encoded.at.as_str(), &encoded.when);
         }
+        for missing in &contract.not_returned {
+            let when = When { types: missing.types.clone(), beside: None };
+            self.types("notReturned", &when);
+        }
         let filters = contract.assignments.as_ref().is_some_and(|one| one.filters);
         let refers = contract.references.iter().any(|one| one.kind == ReferenceKind::Filter);
         self.must(filters == refers, "filters of assignments and references to them go together");

@@ -95,6 +95,9 @@ pub struct Contract {
     /// Where secrets stand.
     #[serde(default)]
     pub secrets: Vec<Secret>,
+    /// Contents that Graph takes and never gives back: no backup through Graph can hold them.
+    #[serde(default)]
+    pub not_returned: Vec<NotReturned>,
     /// What other objects it refers to.
     #[serde(default)]
     pub references: Vec<Reference>,
@@ -107,6 +110,17 @@ pub struct Contract {
     pub evidence: Vec<String>,
     /// What Microsoft's metadata confirm.
     pub validation: Validation,
+}
+
+/// Contents that Graph takes and never gives back.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NotReturned {
+    /// What it is, as a sentence for people.
+    pub what: String,
+    /// Concrete types that it is true of; empty for all, and then a backup holds names and dates only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
 }
 
 /// A surprise, and where it is known from.

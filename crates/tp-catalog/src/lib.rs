@@ -15,6 +15,7 @@ pub mod fields;
 pub mod filter;
 pub mod parts;
 pub mod pattern;
+pub mod permissions;
 pub mod reading;
 pub mod registry;
 pub mod schema;

@@ -77,48 +77,6 @@ fn types_that_share_a_collection_are_disjoint() {
     }
 }
 
-#[test]
-fn capabilities_change_only_on_purpose() {
-    let catalog = Catalog::builtin().unwrap();
-    let mut text = String::new();
-    for (key, contract) in catalog.iter() {
-        let can = crate::capabilities::capabilities(contract, None);
-        text.push_str(&format!(
-            "{key} | backup {} | restore {} | risk {} | needs {} | app-only writable {} | after {}\n",
-            can.backup.as_str(),
-            can.restore.as_str(),
-            can.risk.as_str(),
-            contract.permissions.read.join("+"),
-            can.app_only_writable,
-            can.dependencies.join("+"),
-        ));
-    }
-    golden("capabilities.txt", &text);
-}
-
-#[test]
-fn a_tenant_is_told_what_is_missing() {
-    let catalog = Catalog::builtin().unwrap();
-    let key = PolicyType::new("conditionalAccessPolicy").unwrap();
-    let contract = catalog.contract(&key).unwrap();
-    let none = crate::capabilities::capabilities(contract, Some(&[]));
-    assert_eq!(none.missing_to_read, ["Policy.Read.All"]);
-    let some = ["Policy.Read.All".to_owned()];
-    let can = crate::capabilities::capabilities(contract, Some(&some));
-    assert!(can.missing_to_read.is_empty());
-    assert!(!can.missing_to_write.is_empty());
-}
-
-#[test]
-fn a_write_permission_reads_too() {
-    let catalog = Catalog::builtin().unwrap();
-    let key = PolicyType::new("deviceConfiguration").unwrap();
-    let granted = ["DeviceManagementConfiguration.ReadWrite.All".to_owned()];
-    let contract = catalog.contract(&key).unwrap();
-    let can = crate::capabilities::capabilities(contract, Some(&granted));
-    assert!(can.missing_to_read.is_empty());
-}
-
 /// Microsoft's property lists, where the corpus is; a test without them says so and passes.
 fn property_lists() -> Option<serde_json::Value> {
     let corpus = std::env::var_os("TENANTPILOT_TEST_CORPUS").map(std::path::PathBuf::from);

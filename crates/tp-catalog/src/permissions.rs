@@ -118,9 +118,10 @@ impl Needed {
             }
             let enough: Vec<String> =
                 self.read.iter().filter(|need| covers(one, need)).cloned().collect();
-            Some(match enough.is_empty() {
-                true => ExcessReason::Unused,
-                false => ExcessReason::Wider { enough },
+            Some(if enough.is_empty() {
+                ExcessReason::Unused
+            } else {
+                ExcessReason::Wider { enough }
             })
         };
         granted

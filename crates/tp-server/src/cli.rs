@@ -63,7 +63,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Contracts(ContractsCommand),
     /// What can be done with each policy type
-    Capabilities(OutputArgs),
+    Capabilities {
+        /// What of it works in this tenant; asks the server
+        #[arg(short, long, value_name = "TENANT")]
+        tenant: Option<String>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Runs of a server
     #[command(subcommand)]
     Run(RunCommand),
@@ -203,9 +209,15 @@ pub(crate) enum ContractsCommand {
     Show {
         /// The policy type's key
         key: String,
+        #[command(flatten)]
+        output: OutputArgs,
     },
     /// Exit 0 when all contracts are good
-    Check,
+    Check {
+        /// Hold them against Microsoft's property lists in this JSON file as well
+        #[arg(long, value_name = "FILE")]
+        csdl: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]

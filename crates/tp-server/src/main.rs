@@ -46,6 +46,9 @@ async fn run(cli: Cli, environment: Environment) -> u8 {
         Command::Api { server, method, path, input } => {
             client::api(&server, &method, &path, input.as_deref(), &environment).await
         }
+        Command::Capabilities { tenant: Some(tenant), server } => {
+            client::capabilities(&tenant, &server, &environment).await
+        }
         local => return run_local(local, config, environment).await,
     };
     client.unwrap_or_else(|error| error.report())
@@ -126,7 +129,7 @@ async fn here(
         Command::Admin(command) => admin::run(command, &load(Vec::new())?).await?,
         Command::Sim(command) => sim::run(command).await?,
         Command::Contracts(command) => return reference::contracts(command),
-        Command::Capabilities(form) => reference::capabilities(form.output)?,
+        Command::Capabilities { server, .. } => reference::capabilities(server.output.output)?,
         Command::Run(_)
         | Command::Tenant(_)
         | Command::Policy(_)

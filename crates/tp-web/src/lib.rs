@@ -25,6 +25,7 @@ mod csrf;
 mod error;
 mod extract;
 mod format;
+mod grants;
 mod middleware;
 mod pages;
 mod paths;

@@ -33,6 +33,18 @@ pub(crate) fn policy(tenant: &Tenant, id: PolicyId) -> String {
     format!("/t/{}/policies/{id}", tenant.slug)
 }
 
+/// All policy types, or what of them works in a tenant.
+pub(crate) fn policy_types(tenant: Option<&Tenant>) -> String {
+    tenant.map_or_else(
+        || "/policy-types".to_owned(),
+        |tenant| format!("/t/{}/policy-types", tenant.slug),
+    )
+}
+
+pub(crate) fn policy_type(key: &str) -> String {
+    format!("/policy-types/{key}")
+}
+
 pub(crate) fn operations(tenant: &Tenant) -> String {
     format!("/t/{}/operations", tenant.slug)
 }

@@ -66,8 +66,8 @@ const fn wants<C: Need>() -> Asks {
 
 fn page_routes() -> Vec<Route> {
     use pages::{
-        login, notifications, operation, operations, overview, policies, policy, reason_codes,
-        start_sync, tenants,
+        login, notifications, operation, operations, overview, policies, policy, policy_types,
+        reason_codes, start_sync, tenants,
     };
     let mut routes = vec![
         show("/", Asks::Nothing, get(home)),
@@ -84,6 +84,9 @@ fn page_routes() -> Vec<Route> {
         act("/notifications/{id}/read", Asks::SignIn, post(notifications::read_one)),
         show("/docs/reason-codes", Asks::SignIn, get(reason_codes::list)),
         show("/docs/reason-codes/{code}", Asks::SignIn, get(reason_codes::show)),
+        show("/policy-types", Asks::SignIn, get(policy_types::list)),
+        show("/policy-types/{key}", Asks::SignIn, get(policy_types::show)),
+        show("/t/{tenant}/policy-types", needs::<ViewTenant>(), get(policy_types::tenant)),
         show("/t/{tenant}/overview", needs::<ViewTenant>(), get(overview::show)),
         show("/t/{tenant}/policies", needs::<ViewPolicies>(), get(policies::show)),
         show("/t/{tenant}/policies/{id}", needs::<ViewPolicies>(), get(policy::show)),
@@ -149,7 +152,7 @@ fn workspace_pages() -> Vec<Route> {
 }
 
 fn api_routes() -> Vec<Route> {
-    use api::{me, policies, reference, runs, system, tenants};
+    use api::{me, policies, policy_types, reference, runs, system, tenants};
     let mut routes = vec![
         show("/healthz", Asks::Nothing, get(system::healthz)),
         show("/readyz", Asks::Nothing, get(system::readyz)),
@@ -158,7 +161,18 @@ fn api_routes() -> Vec<Route> {
         show("/api/v1/openapi.json", Asks::Nothing, get(api::openapi::show)),
         show("/api/v1/me", Asks::SignIn, get(me::show)),
         show("/api/v1/notifications", Asks::SignIn, get(me::notifications)),
-        show("/api/v1/policy-types", Asks::SignIn, get(reference::policy_types)),
+        show("/api/v1/policy-types", Asks::SignIn, get(policy_types::list)),
+        show("/api/v1/policy-types/{key}", Asks::SignIn, get(policy_types::show)),
+        show(
+            "/api/v1/tenants/{tenant}/policy-types",
+            needs::<ViewTenant>(),
+            get(policy_types::list_tenant),
+        ),
+        show(
+            "/api/v1/tenants/{tenant}/permissions",
+            needs::<ViewTenant>(),
+            get(policy_types::permissions),
+        ),
         show("/api/v1/reason-codes", Asks::SignIn, get(reference::reason_codes)),
         show("/api/v1/tenants", Asks::SignIn, get(tenants::list)),
         act("/api/v1/tenants", Asks::SignIn, post(tenants::add)),

@@ -349,6 +349,35 @@ pub(crate) async fn policy(
     Ok(exit::DONE)
 }
 
+const ABILITY_COLUMNS: &[Column] = &[
+    ("key", |entry| text(entry, "/key")),
+    ("backup", |entry| text(entry, "/backup")),
+    ("restore", |entry| text(entry, "/restore")),
+    ("risk", |entry| text(entry, "/risk")),
+    ("back up here", |entry| text(entry, "/in_tenant/reading/text")),
+    ("restore here", |entry| text(entry, "/in_tenant/writing/text")),
+];
+
+/// What of each policy type works in a tenant, and which permissions are more than needed.
+pub(crate) async fn capabilities(
+    tenant: &str,
+    server: &ServerArgs,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    let client = client(server, environment)?;
+    let base = format!("/api/v1/tenants/{}", segment(tenant)?);
+    let entries = client.list(&format!("{base}/policy-types"), usize::MAX).await?;
+    let permissions = client.get(&format!("{base}/permissions")).await?;
+    output::list(&entries, ABILITY_COLUMNS, "/key", server.output.output);
+    if permissions["checked"] == false {
+        output::say("The app's permissions in this tenant were not checked yet.");
+    }
+    for excess in permissions["more_than_needed"].as_array().into_iter().flatten() {
+        output::say(&output::clean(&text(excess, "/advice")));
+    }
+    Ok(exit::DONE)
+}
+
 /// A raw call.
 pub(crate) async fn api(
     server: &ServerArgs,

@@ -3,6 +3,7 @@
 pub(crate) mod me;
 pub(crate) mod openapi;
 pub(crate) mod policies;
+pub(crate) mod policy_types;
 pub(crate) mod problem;
 pub(crate) mod reference;
 pub(crate) mod run_json;

@@ -20,6 +20,13 @@ struct Said {
     answer: &'static str,
 }
 
+const TYPE_FILTERS: &[(&str, &str)] = &[
+    ("q", "Part of the label or of the key, in any case."),
+    ("category", "Only this category."),
+    ("backup", "full, metadata or none."),
+    ("restore", "enabled, preview_only or unsupported."),
+];
+
 const RUN_FILTERS: &[(&str, &str)] = &[
     ("status", "Only these statuses; may be repeated."),
     ("outcome", "Only these outcomes; may be repeated."),
@@ -57,7 +64,16 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("GET", "/api/v1/me") => line("Who asks", &[], "Object"),
         ("GET", "/api/v1/notifications") => line("One's own notifications", &[], "Page"),
         ("GET", "/api/v1/policy-types") => {
-            line("Policy types and what can be done with them", &[], "Page")
+            line("Policy types and what can be done with them", TYPE_FILTERS, "Page")
+        }
+        ("GET", "/api/v1/policy-types/{key}") => {
+            line("One policy type with its contract", &[], "Object")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/policy-types") => {
+            line("Policy types and what of them works in a tenant", TYPE_FILTERS, "Page")
+        }
+        ("GET", "/api/v1/tenants/{tenant}/permissions") => {
+            line("What the tenant's app needs, lacks and has too much", &[], "Object")
         }
         ("GET", "/api/v1/reason-codes") => line("Reason codes and what to do", &[], "Page"),
         ("GET", "/api/v1/tenants") => line("The tenants that one may see", &[], "Page"),

@@ -1,39 +1,13 @@
-//! What is fixed: policy types and reason codes.
+//! What is fixed: reason codes and kinds.
 
-use axum::extract::{RawQuery, State};
+use axum::extract::RawQuery;
 use axum::response::Response;
 use serde_json::json;
-use tp_catalog::capabilities::capabilities;
 use tp_domain::reason::{ReasonCode, RetryClass};
 
 use super::{page, strict};
-use crate::app::App;
 use crate::error::WebError;
 use crate::extract::SignedIn;
-
-pub(crate) async fn policy_types(
-    SignedIn(_): SignedIn,
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, WebError> {
-    let pairs = strict(query.as_deref(), &[])?;
-    let data = app
-        .catalog
-        .iter()
-        .map(|(key, contract)| {
-            let can = capabilities(contract, None);
-            json!({
-                "key": key.as_str(), "label": contract.label, "category": contract.category,
-                "platform": contract.platform, "backup": can.backup.as_str(),
-                "restore": can.restore.as_str(), "risk": can.risk.as_str(),
-                "permissions": {"read": contract.permissions.read, "write": contract.permissions.write},
-                "app_only": !contract.permissions.delegated_only,
-                "app_only_writable": can.app_only_writable, "foundation": contract.is_foundation(),
-            })
-        })
-        .collect();
-    Ok(page(data, None, "/api/v1/policy-types", &pairs))
-}
 
 pub(crate) async fn reason_codes(
     SignedIn(_): SignedIn,

@@ -1,6 +1,8 @@
 //! Chips: one word, one icon, one colour per state (UX §2.6).
 
 use maud::{Markup, html};
+use tp_catalog::capabilities::{BackupLevel, Works};
+use tp_catalog::contract::RestoreMode;
 use tp_domain::completeness::{Completeness, CompletenessState};
 use tp_domain::item::ItemState;
 use tp_domain::run::{Freshness, OperationRun, Outcome, RunState, StepState};
@@ -105,6 +107,34 @@ pub(crate) fn completeness(completeness: &Completeness) -> Markup {
         CompletenessState::Failed => chip("failed", icon::cross(), "Failed"),
         CompletenessState::NotPermitted => chip("failed", icon::stop(), "Not permitted"),
         CompletenessState::NotCovered => chip("canceled", icon::bars(), "Not covered"),
+    }
+}
+
+/// What a backup of a type holds.
+pub(crate) fn backup(level: BackupLevel) -> Markup {
+    match level {
+        BackupLevel::Full => chip("succeeded", icon::tick(), "Full"),
+        BackupLevel::Metadata => chip("partial", icon::triangle(), "Names and dates"),
+        BackupLevel::None => chip("canceled", icon::bars(), "None"),
+    }
+}
+
+/// Whether a type can be restored.
+pub(crate) fn restore(mode: RestoreMode) -> Markup {
+    match mode {
+        RestoreMode::Enabled => chip("succeeded", icon::tick(), "Enabled"),
+        RestoreMode::PreviewOnly => chip("partial", icon::triangle(), "Preview only"),
+        RestoreMode::Unsupported => chip("canceled", icon::bars(), "Unsupported"),
+    }
+}
+
+/// Whether something works in a tenant.
+pub(crate) fn works(works: &Works) -> Markup {
+    match works {
+        Works::Yes => chip("succeeded", icon::tick(), "Works"),
+        Works::Missing(_) => chip("failed", icon::stop(), "Permission missing"),
+        Works::Never(_) => chip("canceled", icon::bars(), "Not possible"),
+        Works::NotChecked => chip("queued", icon::clock(), "Not checked yet"),
     }
 }
 

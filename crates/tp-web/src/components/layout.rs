@@ -40,6 +40,8 @@ pub(crate) enum Place {
     Overview,
     /// Its policies.
     Policies,
+    /// What can be done with its policy types.
+    PolicyTypes,
     /// Its operations.
     Operations,
     /// Schedules of a tenant or of the workspace.
@@ -157,6 +159,7 @@ impl Shell {
                                     li { a href=(paths::platform(person.workspace)) { "Platform" } }
                                 }
                             }
+                            ul { li { a href=(paths::policy_types(None)) { "Policy types" } } }
                             form method="post" action="/logout" {
                                 (self.csrf())
                                 button type="submit" { "Sign out" }
@@ -197,6 +200,7 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
     // The section is kept, an object never is (UX N04).
     let section = match page.place {
         Place::Policies => "policies",
+        Place::PolicyTypes => "policy-types",
         Place::Operations => "operations",
         Place::Schedules => "schedules",
         Place::Fleet | Place::Overview | Place::Workspace | Place::Platform => "overview",
@@ -234,7 +238,10 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
             nav aria-label="Sections" {
                 ul { (link(paths::overview(tenant), "Overview", Place::Overview)) }
                 p.group { "Inventory" }
-                ul { (link(paths::policies(tenant), "Policies", Place::Policies)) }
+                ul {
+                    (link(paths::policies(tenant), "Policies", Place::Policies))
+                    (link(paths::policy_types(Some(tenant)), "Policy types", Place::PolicyTypes))
+                }
                 p.group { "Monitoring" }
                 ul {
                     (link(paths::operations(tenant), "Operations", Place::Operations))

@@ -9,6 +9,7 @@ pub(crate) mod overview;
 pub(crate) mod platform;
 pub(crate) mod policies;
 pub(crate) mod policy;
+pub(crate) mod policy_types;
 pub(crate) mod reason_codes;
 pub(crate) mod schedules;
 pub(crate) mod start_sync;

@@ -105,6 +105,7 @@ async fn lists_of_the_api_have_one_shape() {
             "/tenants/contoso/policies",
             "/tenants/contoso/coverage",
             "/tenants/contoso/groups",
+            "/tenants/contoso/policy-types",
         ] {
             let reply = world.get(Some(&operator), &format!("/api/v1{path}")).await;
             assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text);
@@ -115,5 +116,39 @@ async fn lists_of_the_api_have_one_shape() {
         assert_eq!(document, tp_web::openapi());
         let types = world.get(Some(&operator), "/api/v1/policy-types").await.json();
         assert_eq!(types["data"].as_array().unwrap().len(), 84, "{}", world.db.name());
+    }
+}
+
+#[tokio::test]
+async fn policy_types_say_what_can_be_done_and_what_is_not_known_of_a_tenant() {
+    for world in worlds().await {
+        let reader = world.person("reader").await;
+        let one = world.get(Some(&reader), "/api/v1/policy-types/deviceConfiguration").await.json();
+        assert_eq!((&one["backup"], &one["restore"]), (&"full".into(), &"enabled".into()));
+        assert_eq!(one["app_write"]["state"], "yes");
+        assert!(!one["limits"].as_array().unwrap().is_empty());
+        for (path, status) in [
+            ("/policy-types/nothing", StatusCode::NOT_FOUND),
+            ("/policy-types/%2e%2e", StatusCode::NOT_FOUND),
+            ("/policy-types?backup=some", StatusCode::BAD_REQUEST),
+            ("/policy-types?unknown=1", StatusCode::BAD_REQUEST),
+            ("/tenants/no-such/policy-types", StatusCode::NOT_FOUND),
+            ("/tenants/no-such/permissions", StatusCode::NOT_FOUND),
+        ] {
+            let reply = world.get(Some(&reader), &format!("/api/v1{path}")).await;
+            assert_eq!(reply.status, status, "{path}: {}", reply.text);
+        }
+        let path = "/api/v1/policy-types?restore=enabled&q=script";
+        let scripts = world.get(Some(&reader), path).await.json();
+        let scripts = scripts["data"].as_array().unwrap();
+        assert!(!scripts.is_empty() && scripts.iter().all(|one| one["restore"] == "enabled"));
+        let here = world.get(Some(&reader), "/api/v1/tenants/contoso/policy-types").await.json();
+        let state = |pointer: &str| here.pointer(pointer).cloned().unwrap_or_default();
+        assert_eq!(state("/data/0/in_tenant/reading/state"), "not_checked");
+        let permissions =
+            world.get(Some(&reader), "/api/v1/tenants/contoso/permissions").await.json();
+        assert_eq!(permissions["checked"], false);
+        assert!(permissions["more_than_needed"].is_null(), "{}", world.db.name());
+        assert!(permissions["needed"]["read"].as_array().unwrap().len() > 5);
     }
 }

@@ -180,3 +180,34 @@ async fn bad_values_are_said_and_a_bad_cursor_is_refused() {
         assert!(live.header("etag").starts_with('"'));
     }
 }
+
+#[tokio::test]
+async fn policy_types_have_a_page_each_and_a_list_with_filters() {
+    for world in worlds().await {
+        let reader = world.person("reader").await;
+        let all = world.get(Some(&reader), "/policy-types").await.text;
+        is_whole(&all, "/policy-types");
+        assert!(all.contains("84 of 84 types") && all.contains("Settings catalog"));
+        let path = "/policy-types?backup=metadata&category=nonsense&q=push";
+        let few = world.get(Some(&reader), path).await.text;
+        assert!(few.contains("1 of 84 types") && few.contains("ignored: category=nonsense"));
+        let none = world.get(Some(&reader), "/policy-types?q=%3Cscript%3E").await.text;
+        is_whole(&none, "an empty list");
+        assert!(none.contains("No policy type matches"));
+        let here = world.get(Some(&reader), "/t/contoso/policy-types").await.text;
+        is_whole(&here, "/t/contoso/policy-types");
+        assert!(here.contains("Not checked yet") && here.contains("Permissions of the app"));
+        let foreign = world.get(Some(&reader), "/t/no-such/policy-types").await;
+        assert_eq!(foreign.status, StatusCode::NOT_FOUND, "{}", world.db.name());
+        let catalog = tp_catalog::registry::Catalog::builtin().unwrap();
+        for (key, contract) in catalog.iter() {
+            let path = format!("/policy-types/{key}");
+            let page = world.get(Some(&reader), &path).await;
+            assert_eq!(page.status, StatusCode::OK, "{path}");
+            is_whole(&page.text, &path);
+            assert!(page.text.contains(&contract.permissions.read[0]), "{path}");
+        }
+        let unknown = world.get(Some(&reader), "/policy-types/nothing").await;
+        assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+    }
+}

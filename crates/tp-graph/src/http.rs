@@ -5,9 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use reqwest::header::{ACCEPT, HeaderMap, RETRY_AFTER};
-use reqwest::{Method, StatusCode};
 use secrecy::ExposeSecret as _;
+use serde_json::Value;
 use tp_catalog::throttle::ThrottleGroup;
 use tp_domain::budget::{BudgetUse, GraphBudget};
 use tp_domain::ids::Ids;
@@ -19,7 +20,7 @@ use uuid::Uuid;
 
 use crate::budget::Purse;
 use crate::cloud::Cloud;
-use crate::error::GraphError;
+use crate::error::{GraphError, Verdict, verdict};
 use crate::session::{GraphSession, WaitObserver};
 use crate::sign_in::{Access, Token, Tokens, read_token, refusal};
 use crate::throttle::{next_wait, parse_retry_after};
@@ -84,6 +85,8 @@ pub type Chance = Arc<dyn Fn() -> f64 + Send + Sync>;
 #[derive(Clone)]
 pub struct Graph {
     client: reqwest::Client,
+    /// Keeps no connections: a machine behind one that said 503 must not be asked again over it.
+    fresh: reqwest::Client,
     pub(crate) options: GraphOptions,
     tokens: Tokens,
     pauses: Pauses,
@@ -127,11 +130,15 @@ pub(crate) struct Answer {
     retry_after: Option<Duration>,
 }
 
-/// A GET of Graph.
-pub(crate) struct Get<'a> {
+/// A request that reads from Graph.
+pub(crate) struct Call<'a> {
     pub(crate) access: &'a Access,
     pub(crate) group: ThrottleGroup,
     pub(crate) url: &'a Url,
+    /// None for a GET; a POST that only reads carries one: a batch of GETs, ids to be named.
+    pub(crate) body: Option<&'a Value>,
+    /// How many requests Graph counts it as.
+    pub(crate) counts: u32,
     pub(crate) max_bytes: usize,
     pub(crate) observer: &'a dyn WaitObserver,
     pub(crate) lane: Lane,
@@ -147,21 +154,26 @@ impl Graph {
         chance: Chance,
         budget: Arc<dyn GraphBudget>,
     ) -> Result<Self, SetupError> {
-        let mut builder = reqwest::Client::builder()
-            .connect_timeout(options.connect_timeout)
-            .read_timeout(options.idle_timeout)
-            .timeout(options.total_timeout)
-            // A redirect would carry the token elsewhere; Graph's listings send none.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .user_agent(concat!("TenantPilot/", env!("CARGO_PKG_VERSION")));
+        let mut roots = Vec::with_capacity(extra_roots.len());
         for root in extra_roots {
-            let root = reqwest::Certificate::from_pem(root).map_err(SetupError::Certificate)?;
-            builder = builder.add_root_certificate(root);
+            roots.push(reqwest::Certificate::from_pem(root).map_err(SetupError::Certificate)?);
         }
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .connect_timeout(options.connect_timeout)
+                .read_timeout(options.idle_timeout)
+                .timeout(options.total_timeout)
+                // A redirect would carry the token elsewhere; Graph's listings send none.
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .user_agent(concat!("TenantPilot/", env!("CARGO_PKG_VERSION")));
+            roots.iter().cloned().fold(builder, reqwest::ClientBuilder::add_root_certificate)
+        };
+        let fresh = builder().pool_max_idle_per_host(0);
         Ok(Self {
-            client: builder.build().map_err(SetupError::Tls)?,
+            client: builder().build().map_err(SetupError::Tls)?,
+            fresh: fresh.build().map_err(SetupError::Tls)?,
             options,
             tokens: Tokens::default(),
             pauses: Pauses::default(),
@@ -218,26 +230,27 @@ impl Graph {
     }
 
     /// Reads from Graph with a token, and tries again where that can help.
-    pub(crate) async fn get(&self, get: Get<'_>) -> Result<Answer, GraphError> {
-        let key = (get.access.entra_tenant_id, get.group);
+    pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, GraphError> {
         let (mut waited, mut renewed) = (Duration::ZERO, false);
-        let mut attempt = 0;
+        let (mut attempt, mut client) = (0, &self.client);
         loop {
-            while let Some(pause) = self.pauses.left(key, Instant::now()) {
-                waited = self.wait(pause, waited, ReasonCode::GraphThrottled, get.observer).await?;
-            }
+            waited = self.wait_for_group(&call, waited).await?;
             attempt += 1;
-            let token = self.token(get.access, None, get.observer).await?;
-            self.take_from_budget(&get).await;
-            let bearer = token.bearer.expose_secret();
-            let request = self.client.request(Method::GET, get.url.clone()).bearer_auth(bearer);
-            let result = self.send(&get.access.cloud, request, get.max_bytes).await;
+            let token = self.token(call.access, None, call.observer).await?;
+            self.take_from_budget(&call).await;
+            let url = call.url.clone();
+            let request = match call.body {
+                None => client.request(Method::GET, url),
+                Some(body) => client.request(Method::POST, url).json(body),
+            };
+            let request = request.bearer_auth(token.bearer.expose_secret());
+            let result = self.send(&call.access.cloud, request, call.max_bytes).await;
             let (reason, told) = match &result {
-                Ok(answer) => match classify(answer.status) {
+                Ok(answer) => match verdict(answer.status, &answer.body) {
                     Verdict::Good => return result,
                     Verdict::NewToken if !renewed => {
                         renewed = true;
-                        self.token(get.access, Some(&token), get.observer).await?;
+                        self.token(call.access, Some(&token), call.observer).await?;
                         continue;
                     }
                     Verdict::NewToken => return Err(refused(ReasonCode::AuthFailed, answer)),
@@ -249,30 +262,60 @@ impl Graph {
                 }
                 Err(_) => return result,
             };
+            if result.as_ref().is_ok_and(|answer| answer.status == 503) {
+                client = &self.fresh;
+            }
             if attempt >= self.options.attempts {
                 return Err(result.map_or_else(|error| error, |answer| refused(reason, &answer)));
             }
             let wait = next_wait(attempt, told, (self.chance)());
             if reason == ReasonCode::GraphThrottled {
-                self.pauses.pause(key, Instant::now() + wait);
-                self.purse.hold(get.access, get.group, BudgetUse::Read, wait).await;
+                self.hold(call.access, call.group, wait).await;
             } else {
-                waited = self.wait(wait, waited, reason, get.observer).await?;
+                waited = self.wait(wait, waited, reason, call.observer).await?;
             }
         }
     }
 
+    /// Graph said to wait: all requests of this group of this tenant do, in every process.
+    pub(crate) async fn hold(&self, access: &Access, group: ThrottleGroup, wait: Duration) {
+        self.pauses.pause((access.entra_tenant_id, group), Instant::now() + wait);
+        self.purse.hold(access, group, BudgetUse::Read, wait).await;
+    }
+
+    /// How long to wait after a refusal of one request of a batch.
+    pub(crate) fn wait_after(&self, attempt: u32, told: Option<&str>) -> Duration {
+        let told = told.and_then(|text| parse_retry_after(text, self.clock.now()));
+        next_wait(attempt, told, (self.chance)())
+    }
+
+    /// Waits until the group may be asked; says how long all waits were, and gives up when that is too much.
+    async fn wait_for_group(
+        &self,
+        call: &Call<'_>,
+        mut waited: Duration,
+    ) -> Result<Duration, GraphError> {
+        let key = (call.access.entra_tenant_id, call.group);
+        while let Some(pause) = self.pauses.left(key, Instant::now()) {
+            waited = self.wait(pause, waited, ReasonCode::GraphThrottled, call.observer).await?;
+        }
+        Ok(waited)
+    }
+
     /// Waits for a share of Graph's limits. It always comes: this is pacing, not refusal, so it does not
     /// count as a wait of the request. A wait that people would notice is said.
-    async fn take_from_budget(&self, get: &Get<'_>) {
-        while let Some(wait) =
-            self.purse.take(get.access, get.group, BudgetUse::Read, get.lane).await
-        {
-            if wait >= NOTICEABLE {
-                get.observer.waits(self.clock.now().plus(wait), ReasonCode::GraphThrottled);
+    async fn take_from_budget(&self, call: &Call<'_>) {
+        for _ in 0..call.counts {
+            while let Some(wait) =
+                self.purse.take(call.access, call.group, BudgetUse::Read, call.lane).await
+            {
+                if wait >= NOTICEABLE {
+                    let until = self.clock.now().plus(wait);
+                    call.observer.waits(until, ReasonCode::GraphThrottled);
+                }
+                // Spread, so that all who wait for one bucket do not ask at once.
+                tokio::time::sleep(wait.mul_f64(1.0 + (self.chance)() * 0.1)).await;
             }
-            // Spread, so that all who wait for one bucket do not ask at once.
-            tokio::time::sleep(wait.mul_f64(1.0 + (self.chance)() * 0.1)).await;
         }
     }
 
@@ -358,33 +401,6 @@ impl Graph {
 
 fn refused(reason: ReasonCode, answer: &Answer) -> GraphError {
     GraphError::answered(reason, answer.status, answer.request_id.clone())
-}
-
-enum Verdict {
-    Good,
-    NewToken,
-    Again(ReasonCode),
-    Final(ReasonCode),
-}
-
-/// By the status alone: texts are not stable and not trusted (PROTOCOL §5).
-fn classify(status: u16) -> Verdict {
-    match StatusCode::from_u16(status) {
-        Ok(StatusCode::OK) => Verdict::Good,
-        Ok(StatusCode::UNAUTHORIZED) => Verdict::NewToken,
-        Ok(StatusCode::FORBIDDEN) => Verdict::Final(ReasonCode::PermissionMissing),
-        Ok(StatusCode::TOO_MANY_REQUESTS) => Verdict::Again(ReasonCode::GraphThrottled),
-        Ok(
-            StatusCode::INTERNAL_SERVER_ERROR
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT,
-        ) => Verdict::Again(ReasonCode::GraphUnavailable),
-        Ok(status) if status.is_success() || status.is_redirection() => {
-            Verdict::Final(ReasonCode::MalformedResponse)
-        }
-        _ => Verdict::Final(ReasonCode::GraphRefused),
-    }
 }
 
 /// Whether `url` is at that base: the same scheme, host and port, below its path, without a user.

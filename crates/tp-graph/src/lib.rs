@@ -6,10 +6,13 @@
 
 pub mod budget;
 pub mod cloud;
+pub mod directory;
 pub mod error;
+pub mod full;
 pub mod session;
 pub mod throttle;
 
+mod batch;
 mod http;
 mod paging;
 mod sign_in;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 use tp_catalog::contract::{ApiVersion, Contract, ListShape, Parent};
@@ -16,7 +17,7 @@ use tp_domain::time::Timestamp;
 use url::Url;
 
 use crate::error::GraphError;
-use crate::http::{Get, Graph};
+use crate::http::{Call, Graph};
 use crate::paging::{MAX_PAGES, next_link};
 pub use crate::sign_in::Access;
 
@@ -69,7 +70,7 @@ impl GraphSession {
         contract: &Contract,
     ) -> Result<Vec<Value>, GraphError> {
         let mut objects = Vec::new();
-        for path in self.paths(catalog, contract).await? {
+        for Place { path, .. } in self.places(catalog, contract).await? {
             let listing = Listing {
                 version: contract.api_version,
                 path,
@@ -87,15 +88,15 @@ impl GraphSession {
     }
 
     /// The paths to read: one, or one per parent.
-    async fn paths(
+    async fn places(
         &self,
         catalog: &Catalog,
         contract: &Contract,
-    ) -> Result<Vec<String>, GraphError> {
+    ) -> Result<Vec<Place>, GraphError> {
         let path = &contract.list.path;
         let none = BTreeMap::new();
         let parents = match &contract.list.parent {
-            None => return Ok(vec![path.clone()]),
+            None => return Ok(vec![Place { path: path.clone(), parent: None }]),
             Some(Parent::PolicyType { policy_type }) => {
                 let key = PolicyType::new(policy_type).ok();
                 let parent = key.and_then(|key| catalog.contract(&key));
@@ -124,8 +125,11 @@ impl GraphSession {
             .iter()
             .map(|parent| {
                 let id = parent.get("id").and_then(Value::as_str).filter(|id| is_plain_id(id));
-                id.map(|id| path.replace("{parentId}", id))
-                    .ok_or(GraphError::new(ReasonCode::MalformedResponse))
+                id.map(|id| Place {
+                    path: path.replace("{parentId}", id),
+                    parent: Some(id.to_owned()),
+                })
+                .ok_or(GraphError::new(ReasonCode::MalformedResponse))
             })
             .collect()
     }
@@ -140,45 +144,219 @@ impl GraphSession {
     }
 
     fn url(&self, listing: &Listing<'_>) -> Result<Url, GraphError> {
+        let query: Vec<(&str, &str)> =
+            listing.query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        self.address(listing.version, &listing.path, &query)
+    }
+
+    /// The address of a path below a version.
+    pub(crate) fn address(
+        &self,
+        version: ApiVersion,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Url, GraphError> {
         let mut url = self.access.cloud.graph().clone();
-        let segments = listing.path.split('/').filter(|segment| !segment.is_empty());
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
         url.path_segments_mut()
             .map_err(|()| GraphError::new(ReasonCode::InternalError))?
             .pop_if_empty()
-            .push(listing.version.segment())
+            .push(version.segment())
             .extend(segments);
-        if !listing.query.is_empty() {
-            url.query_pairs_mut().extend_pairs(listing.query);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
         }
         Ok(url)
     }
 
     async fn read(&self, listing: &Listing<'_>, first: Url) -> Result<Vec<Value>, GraphError> {
-        let (mut next, mut pages, mut bytes) = (Some(first.clone()), 0, 0);
-        let (mut objects, mut ids, mut seen) = (Vec::new(), HashSet::new(), HashSet::new());
-        while let Some(url) = next.take() {
-            pages += 1;
-            if pages > MAX_PAGES {
-                return Err(GraphError::new(ReasonCode::PageLimit));
-            }
-            if !seen.insert(url.to_string()) {
-                return Err(GraphError::new(ReasonCode::PagingLoop));
-            }
-            let left = self.graph.options.max_listing_bytes.saturating_sub(bytes);
-            let page =
-                self.page(listing, &url, left.min(self.graph.options.max_page_bytes)).await?;
-            bytes += page.bytes;
-            for object in page.objects {
-                if listing.shape == ListShape::Singleton || is_new(&object, &mut ids) {
-                    objects.push(object);
-                }
-            }
-            if let Some(link) = page.next {
-                let checked = next_link(&first, &link).map_err(GraphError::new)?;
-                next = Some(checked);
-            }
+        self.pages(listing, first).try_concat().await
+    }
+
+    /// The pages of a listing as they come, each id once.
+    fn pages<'a>(
+        &'a self,
+        listing: &'a Listing<'a>,
+        first: Url,
+    ) -> impl Stream<Item = Result<Vec<Value>, GraphError>> + Send + 'a {
+        let walk = Walk {
+            next: Some(first.clone()),
+            first,
+            pages: 0,
+            bytes: 0,
+            ids: HashSet::new(),
+            seen: HashSet::new(),
+        };
+        stream::try_unfold(walk, move |walk| self.turn(listing, walk))
+    }
+
+    /// Reads the next page of a walk; none after the last.
+    async fn turn(
+        &self,
+        listing: &Listing<'_>,
+        mut walk: Walk,
+    ) -> Result<Option<(Vec<Value>, Walk)>, GraphError> {
+        let Some(url) = walk.next.take() else { return Ok(None) };
+        walk.pages += 1;
+        if walk.pages > MAX_PAGES {
+            return Err(GraphError::new(ReasonCode::PageLimit));
         }
-        Ok(objects)
+        if !walk.seen.insert(url.to_string()) {
+            return Err(GraphError::new(ReasonCode::PagingLoop));
+        }
+        let left = self.graph.options.max_listing_bytes.saturating_sub(walk.bytes);
+        let page = self.page(listing, &url, left.min(self.graph.options.max_page_bytes)).await?;
+        walk.bytes += page.bytes;
+        let mut objects = page.objects;
+        if listing.shape != ListShape::Singleton {
+            objects.retain(|object| is_new(object, &mut walk.ids));
+        }
+        if let Some(link) = page.next {
+            walk.next = Some(next_link(&walk.first, &link).map_err(GraphError::new)?);
+        }
+        Ok(Some((objects, walk)))
+    }
+
+    /// The listed objects of types that share one collection, with every expansion that their contracts
+    /// take, in chunks. An error ends the stream; what was listed before it comes first.
+    pub(crate) fn listed<'a>(
+        &'a self,
+        catalog: &'a Catalog,
+        contracts: &'a [&'a Contract],
+        chunk: usize,
+    ) -> impl Stream<Item = Result<Vec<Listed>, GraphError>> + Send + 'a {
+        let places = stream::once(async move {
+            match contracts.first() {
+                None => Ok(Vec::new()),
+                Some(contract) => self.places(catalog, contract).await,
+            }
+        });
+        let objects = places
+            .map_ok(|places| stream::iter(places.into_iter().map(Ok)))
+            .try_flatten()
+            .map_ok(move |place| self.listed_at(contracts, place))
+            .try_flatten();
+        objects.try_chunks(chunk).flat_map(|chunk| match chunk {
+            Ok(chunk) => stream::iter(vec![Ok(chunk)]),
+            Err(stream::TryChunksError(rest, error)) => stream::iter(vec![Ok(rest), Err(error)]),
+        })
+    }
+
+    fn listed_at<'a>(
+        &'a self,
+        contracts: &'a [&'a Contract],
+        place: Place,
+    ) -> impl Stream<Item = Result<Listed, GraphError>> + Send + 'a {
+        let Place { path, parent } = place;
+        let contract = contracts[0];
+        let query = contract.reading().list_query;
+        let listing = OwnListing {
+            version: contract.api_version,
+            path,
+            query,
+            shape: contract.list.shape,
+            group: contract.throttle,
+        };
+        let of_type = move |object: &Value| {
+            contracts.iter().position(|contract| {
+                contract.list.client_filter.iter().all(|filter| filter.passes(object))
+            })
+        };
+        let walk = self.first_walk(&listing).map(|walk| (walk, listing));
+        stream::once(async move { walk })
+            .map_ok(move |(walk, listing)| {
+                stream::try_unfold((walk, listing), move |(walk, listing)| async move {
+                    let turned = self.turn(&listing.borrowed(), walk).await?;
+                    Ok(turned.map(|(objects, walk)| (objects, (walk, listing))))
+                })
+            })
+            .try_flatten()
+            .map_ok(move |objects| {
+                let parent = parent.clone();
+                let listed = objects.into_iter().filter_map(move |object| {
+                    let contract = of_type(&object)?;
+                    Some(Ok(Listed { contract, parent: parent.clone(), object }))
+                });
+                stream::iter(listed.collect::<Vec<_>>())
+            })
+            .try_flatten()
+    }
+
+    fn first_walk(&self, listing: &OwnListing) -> Result<Walk, GraphError> {
+        let first = self.url(&listing.borrowed())?;
+        Ok(Walk {
+            next: Some(first.clone()),
+            first,
+            pages: 0,
+            bytes: 0,
+            ids: HashSet::new(),
+            seen: HashSet::new(),
+        })
+    }
+
+    /// Sends one request when there is room, and reads its answer as JSON.
+    async fn send(
+        &self,
+        group: ThrottleGroup,
+        url: &Url,
+        body: Option<&Value>,
+        counts: u32,
+        max_bytes: usize,
+    ) -> Result<(Value, usize), GraphError> {
+        let closed = |_| GraphError::new(ReasonCode::InternalError);
+        let permit = self.in_flight.acquire().await.map_err(closed)?;
+        let call = Call {
+            access: &self.access,
+            group,
+            url,
+            body,
+            counts,
+            max_bytes,
+            observer: &*self.observer,
+            lane: self.lane,
+        };
+        let answer = self.graph.call(call).await?;
+        drop(permit);
+        let value = serde_json::from_slice(&answer.body).map_err(|_| {
+            let id = answer.request_id.clone();
+            GraphError::answered(ReasonCode::MalformedResponse, answer.status, id)
+        })?;
+        Ok((value, answer.body.len()))
+    }
+
+    /// Reads one address.
+    pub(crate) async fn fetch(&self, group: ThrottleGroup, url: &Url) -> Result<Value, GraphError> {
+        let most = self.graph.options.max_page_bytes;
+        self.send(group, url, None, 1, most).await.map(|(value, _)| value)
+    }
+
+    /// A POST that only reads.
+    pub(crate) async fn post(
+        &self,
+        group: ThrottleGroup,
+        url: &Url,
+        body: &Value,
+        counts: u32,
+    ) -> Result<Value, GraphError> {
+        let most = self.graph.options.max_page_bytes;
+        self.send(group, url, Some(body), counts, most).await.map(|(value, _)| value)
+    }
+
+    pub(crate) const fn attempts(&self) -> u32 {
+        self.graph.options.attempts
+    }
+
+    pub(crate) fn wait_after(&self, attempt: u32, told: Option<&str>) -> std::time::Duration {
+        self.graph.wait_after(attempt, told)
+    }
+
+    pub(crate) async fn hold(&self, group: ThrottleGroup, wait: std::time::Duration) {
+        self.graph.hold(&self.access, group, wait).await;
+    }
+
+    /// A wait that concerns one request only.
+    pub(crate) async fn pause(&self, wait: std::time::Duration) {
+        tokio::time::sleep(wait).await;
     }
 
     async fn page(
@@ -187,27 +365,9 @@ impl GraphSession {
         url: &Url,
         max_bytes: usize,
     ) -> Result<Page, GraphError> {
-        let closed = |_| GraphError::new(ReasonCode::InternalError);
-        let permit = self.in_flight.acquire().await.map_err(closed)?;
-        let answer = self
-            .graph
-            .get(Get {
-                access: &self.access,
-                group: listing.group,
-                url,
-                max_bytes,
-                observer: &*self.observer,
-                lane: self.lane,
-            })
-            .await?;
-        drop(permit);
-        let malformed = || {
-            let id = answer.request_id.clone();
-            GraphError::answered(ReasonCode::MalformedResponse, answer.status, id)
-        };
-        let body: Value = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
+        let malformed = || GraphError::new(ReasonCode::MalformedResponse);
+        let (body, bytes) = self.send(listing.group, url, None, 1, max_bytes).await?;
         let Value::Object(mut body) = body else { return Err(malformed()) };
-        let bytes = answer.body.len();
         if listing.shape == ListShape::Singleton {
             body.retain(|key, _| key != "@odata.context");
             return Ok(Page { objects: vec![Value::Object(body)], next: None, bytes });
@@ -220,6 +380,52 @@ impl GraphSession {
             _ => Err(malformed()),
         }
     }
+}
+
+/// A path to list, and the parent that it is below.
+#[derive(Clone, Debug)]
+struct Place {
+    path: String,
+    parent: Option<String>,
+}
+
+/// One listed object, and which of the asked types it is of.
+#[derive(Clone, Debug)]
+pub(crate) struct Listed {
+    pub(crate) contract: usize,
+    pub(crate) parent: Option<String>,
+    pub(crate) object: Value,
+}
+
+/// A listing that goes along with its walk.
+struct OwnListing {
+    version: ApiVersion,
+    path: String,
+    query: BTreeMap<String, String>,
+    shape: ListShape,
+    group: ThrottleGroup,
+}
+
+impl OwnListing {
+    fn borrowed(&self) -> Listing<'_> {
+        Listing {
+            version: self.version,
+            path: self.path.clone(),
+            query: &self.query,
+            shape: self.shape,
+            group: self.group,
+        }
+    }
+}
+
+/// How far a listing has been read.
+struct Walk {
+    first: Url,
+    next: Option<Url>,
+    pages: u32,
+    bytes: usize,
+    ids: HashSet<String>,
+    seen: HashSet<String>,
 }
 
 struct Page {
@@ -237,7 +443,7 @@ fn is_new(object: &Value, ids: &mut HashSet<String>) -> bool {
 }
 
 /// An id that cannot change the path it is put into.
-fn is_plain_id(id: &str) -> bool {
+pub(crate) fn is_plain_id(id: &str) -> bool {
     (1..=200).contains(&id.len())
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~:@".contains(&byte))
         && id != "."

@@ -202,3 +202,40 @@ async fn a_wait_is_said_and_taken_back() {
         assert_eq!(get().await.waiting, None);
     }
 }
+
+#[tokio::test]
+async fn a_run_that_has_ended_never_changes() {
+    for world in worlds().await {
+        for way in 0..4 {
+            let claim = world.claimed("contoso").await;
+            let (id, claimed) = (claim.id(), claim.claimed());
+            // As if its job had been left behind: nothing but the run's own status speaks against a write.
+            let ended = "UPDATE operation_runs SET status = 'completed', outcome = 'failed', \
+                         completed_at = started_at WHERE status = 'running'";
+            world.store().test_execute(ended).await.unwrap();
+            let before = world.run("contoso", id).await;
+            let upkeep = world.store().upkeep();
+            match way {
+                0 => {
+                    let refused = claim.finish(succeeded()).await;
+                    assert!(matches!(refused, Err(StoreError::LeaseLost)), "{refused:?}");
+                }
+                1 => {
+                    let wait = Duration::from_secs(9);
+                    let waiting = WaitingReason::Retry;
+                    claim.again(Snooze { waiting, wait, failed: None }).await.unwrap();
+                }
+                2 => claim.hand_back().await.unwrap(),
+                _ => {
+                    claim.progress().add(3, 0, 0);
+                    upkeep
+                        .pulse(worker(1), vec![(claimed, claim.progress().clone())])
+                        .await
+                        .unwrap();
+                }
+            }
+            assert_eq!(world.run("contoso", id).await, before, "{} {way}", world.db.name());
+            world.store().test_execute("DELETE FROM jobs").await.unwrap();
+        }
+    }
+}

@@ -207,3 +207,20 @@ async fn who_schedules_work_may_also_start_it() {
         assert!(matches!(refused, Err(StartRefused::Forbidden(one)) if one == needed));
     }
 }
+
+#[tokio::test]
+async fn a_slot_that_is_due_again_fires_no_second_time() {
+    for world in worlds().await {
+        let scope = world.scope::<ManageSchedules>("contoso").await;
+        scope.schedule_create(hourly("Hourly")).await.unwrap();
+        world.db.clock.advance(Duration::from_mins(30));
+        let upkeep = world.store().upkeep();
+        assert_eq!(upkeep.schedules_fire().await.unwrap().fired, 1, "{}", world.db.name());
+        world.claim(1).await.unwrap().finish(succeeded()).await.unwrap();
+        // A timetable that is changed to and fro, a clock that is set back: the slot comes once more.
+        let again = "UPDATE schedules SET next_at = (SELECT max(slot_at) FROM schedule_slots)";
+        world.store().test_execute(again).await.unwrap();
+        assert_eq!(upkeep.schedules_fire().await.unwrap(), Fired::default());
+        assert!(world.claim(1).await.is_none());
+    }
+}

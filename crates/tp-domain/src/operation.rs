@@ -97,6 +97,8 @@ pub struct KindFacts {
     pub label_de: &'static str,
     /// One sentence for the start surface.
     pub description: &'static str,
+    /// The same sentence in German.
+    pub description_de: &'static str,
     /// The capability that a person needs to start it.
     pub capability: Capability,
     /// Where its runs live.
@@ -131,6 +133,7 @@ impl OperationKind {
                 label_en: "Inventory sync",
                 label_de: "Inventarabgleich",
                 description: "Reads which policies the tenant has, without their settings.",
+                description_de: "Liest, welche Richtlinien der Mandant hat, ohne deren Einstellungen.",
                 capability: Capability::InventorySync,
                 level: Level::Tenant,
                 lane: Lane::Sync,
@@ -148,6 +151,7 @@ impl OperationKind {
                 label_en: "Scheduled operations",
                 label_de: "Geplante Vorgänge",
                 description: "Starts a schedule's operation in each of its tenants.",
+                description_de: "Startet den Vorgang eines Zeitplans in jedem seiner Mandanten.",
                 capability: Capability::SchedulesManage,
                 level: Level::Workspace,
                 lane: Lane::Sync,
@@ -165,6 +169,7 @@ impl OperationKind {
                 label_en: "Clean up finished runs",
                 label_de: "Beendete Vorgänge aufräumen",
                 description: "Deletes finished runs that are older than the workspace keeps them.",
+                description_de: "Löscht beendete Vorgänge, die älter sind, als der Arbeitsbereich sie aufbewahrt.",
                 capability: Capability::SettingsManage,
                 level: Level::Workspace,
                 lane: Lane::Housekeeping,

@@ -243,6 +243,8 @@ fn details(new: &NewSchedule) -> Value {
     json!({
         "name": new.name,
         "kind": new.kind.as_str(),
+        "inputs": new.inputs,
+        "targets": new.targets.to_json(),
         "when": new.timetable.words(),
         "catch_up": new.catch_up.as_str(),
         "enabled": new.enabled,

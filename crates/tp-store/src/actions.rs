@@ -332,7 +332,12 @@ impl WorkspaceScope<ManageSettings> {
     /// Takes a stuck run of this workspace or of one of its tenants from its worker, or ends its wait:
     /// it is ready at once, with its try. What the worker writes later changes nothing. `false` when
     /// there is no such run here, or nothing holds it.
-    pub async fn run_release(&self, scope: ScopeId, run: RunId) -> Result<bool, StoreError> {
+    pub async fn run_release(
+        &self,
+        scope: ScopeId,
+        run: RunId,
+        request_id: Option<String>,
+    ) -> Result<bool, StoreError> {
         let (ids, actor, workspace) =
             (Arc::clone(&self.store.ids), self.actor.initiator(), self.workspace);
         let hint = self
@@ -362,7 +367,7 @@ impl WorkspaceScope<ManageSettings> {
                     // Somebody wanted it canceled: it is let go for good.
                     end_if_canceled(tx, &*ids, scope, run).await?;
                     let action = AuditAction::RunReleased;
-                    let entry = note(actor, action, tenant, run, None, json!({}));
+                    let entry = note(actor, action, tenant, run, request_id, json!({}));
                     audit(tx, &*ids, workspace, &entry).await?;
                     let workspace = workspace.uuid();
                     Ok(Some(crate::queue::Hint { priority: job.priority, scope, workspace }))

@@ -143,6 +143,7 @@ impl Store {
         workspace: Option<WorkspaceId>,
         audited_in: WorkspaceId,
         gate: NewGate,
+        request_id: Option<String>,
     ) -> Result<(), StoreError> {
         let ids = Arc::clone(&self.ids);
         let scope = workspace.map_or(EVERYWHERE, WorkspaceId::uuid);
@@ -170,7 +171,10 @@ impl Store {
                     let until = gate.expires_at.map(Timestamp::rfc3339);
                     let reach = if workspace.is_some() { "workspace" } else { "everywhere" };
                     let details = json!({"reach": reach, "note": note, "expires_at": until});
-                    let entry = gate_note(actor, AuditAction::GateClosed, gate.kind, details);
+                    let entry = AuditNote {
+                        request_id,
+                        ..gate_note(actor, AuditAction::GateClosed, gate.kind, details)
+                    };
                     audit(tx, &*ids, audited_in, &entry).await
                 })
             })
@@ -185,6 +189,7 @@ impl Store {
         workspace: Option<WorkspaceId>,
         audited_in: WorkspaceId,
         kind: GateKind,
+        request_id: Option<String>,
     ) -> Result<bool, StoreError> {
         let ids = Arc::clone(&self.ids);
         let scope = workspace.map_or(EVERYWHERE, WorkspaceId::uuid);
@@ -197,7 +202,10 @@ impl Store {
                     }
                     let reach = if workspace.is_some() { "workspace" } else { "everywhere" };
                     let details = json!({"reach": reach});
-                    let entry = gate_note(actor, AuditAction::GateOpened, kind, details);
+                    let entry = AuditNote {
+                        request_id,
+                        ..gate_note(actor, AuditAction::GateOpened, kind, details)
+                    };
                     audit(tx, &*ids, audited_in, &entry).await?;
                     Ok(true)
                 })
@@ -240,15 +248,23 @@ impl<C> WorkspaceScope<C> {
 impl WorkspaceScope<ManageSettings> {
     /// Stops a kind in this workspace: new starts are refused, and what is queued ends as blocked when
     /// its turn comes. What runs goes on, unless its kind asks again.
-    pub async fn gate_close(&self, gate: NewGate) -> Result<(), StoreError> {
-        let actor = self.actor.initiator();
-        self.store.gate_close_as(actor, Some(self.workspace), self.workspace, gate).await
+    pub async fn gate_close(
+        &self,
+        gate: NewGate,
+        request_id: Option<String>,
+    ) -> Result<(), StoreError> {
+        let (actor, own) = (self.actor.initiator(), self.workspace);
+        self.store.gate_close_as(actor, Some(own), own, gate, request_id).await
     }
 
     /// Opens it again; `false` when it was not closed here.
-    pub async fn gate_open(&self, kind: GateKind) -> Result<bool, StoreError> {
-        let actor = self.actor.initiator();
-        self.store.gate_open_as(actor, Some(self.workspace), self.workspace, kind).await
+    pub async fn gate_open(
+        &self,
+        kind: GateKind,
+        request_id: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let (actor, own) = (self.actor.initiator(), self.workspace);
+        self.store.gate_open_as(actor, Some(own), own, kind, request_id).await
     }
 }
 
@@ -259,7 +275,7 @@ impl Console {
         let Some((first, _)) = self.workspaces().await?.into_iter().next() else {
             return Ok(false);
         };
-        self.store.gate_close_as(Initiator::Console, None, first, gate).await?;
+        self.store.gate_close_as(Initiator::Console, None, first, gate, None).await?;
         Ok(true)
     }
 
@@ -268,6 +284,6 @@ impl Console {
         let Some((first, _)) = self.workspaces().await?.into_iter().next() else {
             return Ok(false);
         };
-        self.store.gate_open_as(Initiator::Console, None, first, kind).await
+        self.store.gate_open_as(Initiator::Console, None, first, kind, None).await
     }
 }

@@ -23,6 +23,7 @@ mod assets;
 mod components;
 mod csrf;
 mod error;
+mod etag;
 mod extract;
 mod format;
 mod grants;

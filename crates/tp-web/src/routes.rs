@@ -101,7 +101,11 @@ fn page_routes() -> Vec<Route> {
             needs::<CancelOperations>(),
             post(operation::cancel),
         ),
-        act("/t/{tenant}/operations/{id}/retry", Asks::Kind(Level::Tenant), post(operation::retry)),
+        act(
+            "/t/{tenant}/operations/{id}/retry",
+            Asks::Kind(Level::Tenant),
+            post(operation::again::retry),
+        ),
         act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
     ];
     routes.extend(schedule_pages());
@@ -143,6 +147,11 @@ fn workspace_pages() -> Vec<Route> {
             wants::<CancelOperations>(),
             post(operation::cancel_workspace),
         ),
+        act(
+            "/w/{workspace}/operations/{id}/retry",
+            Asks::Kind(Level::Workspace),
+            post(operation::again::retry_workspace),
+        ),
         show("/w/{workspace}/platform", wants::<ViewSettings>(), get(platform::show)),
         act("/w/{workspace}/platform/release", manage, post(platform::release)),
         act("/w/{workspace}/platform/gates/close", manage, post(platform::gate_close)),
@@ -173,6 +182,9 @@ fn api_routes() -> Vec<Route> {
             needs::<ViewTenant>(),
             get(policy_types::permissions),
         ),
+        act("/api/v1/notifications/read", Asks::SignIn, post(me::read_all)),
+        act("/api/v1/notifications/{id}/read", Asks::SignIn, post(me::read_one)),
+        show("/api/v1/policy-types", Asks::SignIn, get(reference::policy_types)),
         show("/api/v1/reason-codes", Asks::SignIn, get(reference::reason_codes)),
         show("/api/v1/tenants", Asks::SignIn, get(tenants::list)),
         act("/api/v1/tenants", Asks::SignIn, post(tenants::add)),
@@ -266,6 +278,11 @@ fn workspace_api() -> Vec<Route> {
             "/api/v1/workspaces/{workspace}/runs/{id}/cancel",
             wants::<CancelOperations>(),
             post(w::run_cancel),
+        ),
+        act(
+            "/api/v1/workspaces/{workspace}/runs/{id}/retry",
+            Asks::Kind(Level::Workspace),
+            post(w::run_retry),
         ),
         show("/api/v1/workspaces/{workspace}/settings", settings, get(w::settings_show)),
         change(

@@ -166,13 +166,13 @@ async fn a_stuck_run_is_released_by_hand() {
         let whole = world.whole::<ManageSettings>().await;
         let place = ScopeId::Tenant(world.contoso);
         let elsewhere = ScopeId::Tenant(world.fabrikam);
-        assert!(!whole.run_release(elsewhere, id).await.unwrap(), "not a run of that tenant");
-        assert!(whole.run_release(place, id).await.unwrap());
+        assert!(!whole.run_release(elsewhere, id, None).await.unwrap(), "not a run of that tenant");
+        assert!(whole.run_release(place, id, None).await.unwrap());
         let heir = world.claim(2).await.unwrap();
         assert_eq!((heir.id(), heir.attempt()), (id, 1), "{}", world.db.name());
         assert!(matches!(claim.item_begin("x").await, Err(StoreError::LeaseLost)));
         heir.finish(succeeded()).await.unwrap();
-        assert!(!whole.run_release(place, id).await.unwrap(), "it has ended");
+        assert!(!whole.run_release(place, id, None).await.unwrap(), "it has ended");
         let audited = "SELECT count(*) AS n FROM audit_entries WHERE action = 'run.released'";
         assert_eq!(world.store().test_count(audited).await, 1);
         assert_eq!(world.run("contoso", id).await.state.status(), RunStatus::Completed);

@@ -21,7 +21,7 @@ async fn a_closed_gate_stops_starts_and_what_is_queued() {
         let sync = GateKind::Kind(OperationKind::InventorySync);
         world.start("contoso", SyncInventory::everything()).await;
         let whole = world.whole::<ManageSettings>().await;
-        whole.gate_close(gate(sync)).await.unwrap();
+        whole.gate_close(gate(sync), None).await.unwrap();
         let scope = world.sync_scope("fabrikam").await;
         let refused = scope.run_start(&SyncInventory::everything(), HowStarted::default()).await;
         let Err(StartRefused::GateClosed(closed)) = refused else { panic!("{refused:?}") };
@@ -29,8 +29,8 @@ async fn a_closed_gate_stops_starts_and_what_is_queued() {
         let claim = world.claim(1).await.unwrap();
         assert_eq!(claim.refused(), Some(ReasonCode::GateClosed));
         assert_eq!(claim.still_allowed().await.unwrap(), Some(ReasonCode::GateClosed));
-        assert!(whole.gate_open(sync).await.unwrap());
-        assert!(!whole.gate_open(sync).await.unwrap(), "it is open");
+        assert!(whole.gate_open(sync, None).await.unwrap());
+        assert!(!whole.gate_open(sync, None).await.unwrap(), "it is open");
         assert_eq!(claim.still_allowed().await.unwrap(), None);
         assert!(scope.run_start(&SyncInventory::everything(), HowStarted::default()).await.is_ok());
         let audited = "SELECT count(*) AS n FROM audit_entries WHERE action LIKE 'gate.%'";

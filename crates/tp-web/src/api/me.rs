@@ -1,15 +1,20 @@
 //! Who asks, and what they are told.
 
 use axum::Json;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use tp_domain::ids::NotificationId;
 use tp_domain::time::Timestamp;
 
-use super::{page, strict};
+use super::{page, runs, strict};
 use crate::app::App;
 use crate::error::WebError;
-use crate::extract::SignedIn;
+use crate::extract::{Id, SignedIn};
+
+/// So many of the newest notifications are listed.
+const LISTED: u32 = 200;
 
 pub(crate) async fn show(
     SignedIn(actor): SignedIn,
@@ -30,7 +35,7 @@ pub(crate) async fn notifications(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &[])?;
-    let list = app.store.hall().notification_list(&actor, false, 200).await?;
+    let list = app.store.hall().notification_list(&actor, false, LISTED).await?;
     let data = list
         .iter()
         .map(|note| {
@@ -43,4 +48,31 @@ pub(crate) async fn notifications(
         })
         .collect();
     Ok(page(data, None, "/api/v1/notifications", &pairs))
+}
+
+/// Marks one as read. A second time is as good as the first.
+pub(crate) async fn read_one(
+    SignedIn(actor): SignedIn,
+    Id(id): Id<NotificationId>,
+    State(app): State<App>,
+    request: Request,
+) -> Result<StatusCode, WebError> {
+    runs::no_fields(request, &actor).await?;
+    let hall = app.store.hall();
+    if !hall.notification_read(&actor, id).await? {
+        let own = hall.notification_list(&actor, false, LISTED).await?;
+        own.iter().find(|note| note.id == id).ok_or(WebError::NotFound)?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Marks all as read, and says how many were not.
+pub(crate) async fn read_all(
+    SignedIn(actor): SignedIn,
+    State(app): State<App>,
+    request: Request,
+) -> Result<Json<Value>, WebError> {
+    runs::no_fields(request, &actor).await?;
+    let read = app.store.hall().notification_read_all(&actor).await?;
+    Ok(Json(json!({ "read": read })))
 }

@@ -63,6 +63,12 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("GET", "/api/v1/openapi.json") => line("This document", &[], "Object"),
         ("GET", "/api/v1/me") => line("Who asks", &[], "Object"),
         ("GET", "/api/v1/notifications") => line("One's own notifications", &[], "Page"),
+        ("POST", "/api/v1/notifications/read") => {
+            line("Mark all of one's own notifications as read", &[], "Object")
+        }
+        ("POST", "/api/v1/notifications/{id}/read") => {
+            line("Mark a notification as read", &[], "Object")
+        }
         ("GET", "/api/v1/policy-types") => {
             line("Policy types and what can be done with them", TYPE_FILTERS, "Page")
         }
@@ -143,6 +149,9 @@ fn said_of_workspaces(method: &str, path: &str) -> Option<Said> {
         ("GET", "/runs/{id}") => line("One run of the workspace, with its children", &[], "Run"),
         ("GET", "/runs/{id}/items") => line("The items of a run", ITEM_FILTERS, "Page"),
         ("POST", "/runs/{id}/cancel") => line("Cancel a run and its children", &[], "Run"),
+        ("POST", "/runs/{id}/retry") => {
+            line("Do a run of the workspace again, with today's settings", &[], "Run")
+        }
         ("GET", "/settings") => line("Retention and concurrency", &[], "Settings"),
         ("PATCH", "/settings") => line("Change retention and concurrency", &[], "Settings"),
         ("GET", "/gates") => line("Closed gates that reach this workspace", &[], "Page"),
@@ -204,6 +213,7 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
             responses["200"] = good("It has ended as canceled");
             responses["202"] = good("It stops at the next item");
         }
+        (_, Shape::Marks) => responses["204"] = json!({"description": "Done"}),
         ("DELETE", _) => responses["204"] = json!({"description": "Gone"}),
         (_, Shape::Plain) => responses["200"] = good("Good"),
     }
@@ -246,6 +256,7 @@ enum Shape {
     Starts,
     Makes,
     Cancels,
+    Marks,
 }
 
 fn shape(method: &str, path: &str) -> Shape {
@@ -253,6 +264,7 @@ fn shape(method: &str, path: &str) -> Shape {
         Some("runs" | "retry" | "run") if method == "POST" => Shape::Starts,
         Some("tenants" | "schedules" | "gates") if method == "POST" => Shape::Makes,
         Some("cancel") => Shape::Cancels,
+        Some("read") if path.contains("{id}") => Shape::Marks,
         _ => Shape::Plain,
     }
 }
@@ -309,8 +321,9 @@ fn schedule_schemas() -> Value {
         "NewSchedule": {"type": "object", "additionalProperties": false, "properties": written},
         "Schedule": {"type": "object", "required": ["id", "name", "kind"], "properties": read},
         "Retry": {"type": "object", "additionalProperties": false, "properties": {"only": {"type": "string", "enum": ["failed", "all"]}}},
-        "NewGate": {"type": "object", "additionalProperties": false, "required": ["kind", "note"], "properties": {
-            "kind": text(), "note": {"type": "string", "minLength": 1}, "expires_at": maybe_time(),
+        "NewGate": {"type": "object", "additionalProperties": false, "required": ["kind", "note", "expires_at"], "properties": {
+            "kind": text(), "note": {"type": "string", "minLength": 1},
+            "expires_at": {"type": ["string", "null"], "format": "date-time", "description": "When it opens by itself; null for: until it is opened by hand"},
         }},
         "OpenGate": {"type": "object", "additionalProperties": false, "required": ["kind"], "properties": {"kind": text()}},
         "Gate": {"type": ["object", "null"], "properties": {

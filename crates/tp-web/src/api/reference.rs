@@ -41,7 +41,9 @@ pub(crate) async fn kinds(
             json!({
                 "kind": kind.as_str(), "label": facts.label_en,
                 "labels": {"en": facts.label_en, "de": facts.label_de},
-                "description": facts.description, "capability": facts.capability.as_str(),
+                "description": facts.description,
+                "descriptions": {"en": facts.description, "de": facts.description_de},
+                "capability": facts.capability.as_str(),
                 "level": if facts.level == tp_domain::operation::Level::Tenant { "tenant" } else { "workspace" },
                 "unit": facts.unit, "context_keys": facts.context_keys,
                 "max_attempts": facts.retry.max_attempts, "expected_seconds": facts.expected_seconds,

@@ -33,7 +33,8 @@ pub(crate) fn run_json(
     let html = home.map(|home| absolute(app, &home.operation(run.id)));
     let action =
         |name: &str, can: bool| href.as_ref().filter(|_| can).map(|href| format!("{href}/{name}"));
-    let retries = tenant.is_some() && !run.is_active();
+    let known = run.kind.parse::<tp_domain::operation::OperationKind>().is_ok();
+    let retries = known && !run.is_active();
     json!({
         "id": run.id.to_string(),
         "tenant": slug,

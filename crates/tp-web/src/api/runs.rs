@@ -24,8 +24,9 @@ use super::run_json::{is_active, item_json, run_json, step_json};
 use super::{bad_value, fields, json_body, limit, page, strict};
 use crate::app::App;
 use crate::error::WebError;
+use crate::etag;
 use crate::extract::{Id, InTenant, RequestId, SignedIn, read_body};
-use crate::pages::operation::start_again;
+use crate::pages::operation::again::start_again;
 use crate::query::Pairs;
 
 const FILTERS: [&str; 10] = [
@@ -145,24 +146,21 @@ pub(crate) async fn show(
     Ok(polled(&run, &headers, object))
 }
 
-/// An answer that is polled: with its `ETag`, and when to ask again.
+/// An answer that is polled: with its `ETag`, and when to ask again. The tag is of the whole body:
+/// freshness, signs of life and children change without a change of the run's own row.
 pub(crate) fn polled(
     run: &tp_domain::run::OperationRun,
     headers: &HeaderMap,
     object: Value,
 ) -> Response {
-    let etag = format!("\"{}-{}\"", run.id, run.revision);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut response = if known == Some(etag.as_str()) {
+    let tag = etag::of(object.to_string().as_bytes());
+    let mut response = if etag::is_known(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         Json(object).into_response()
     };
     let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&etag) {
-        headers.insert(header::ETAG, value);
-    }
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    etag::write(headers, &tag);
     if is_active(run) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
     }
@@ -255,8 +253,20 @@ pub(crate) async fn retry(
     let tenant = TenantRef::parse(&tenant).ok_or(WebError::NotFound)?;
     let id: RunId = id.parse().map_err(|_| WebError::NotFound)?;
     app.store.enter::<ViewOperations>(&actor, &tenant).await?;
+    let (only, how) = retry_asked(request, &actor, request_id, id).await?;
+    let (started, tenant) = start_again(&app, &actor, &tenant, id, only, how).await?;
+    Ok(answer(&app, &started, &tenant))
+}
+
+/// Reads what of a run is asked for again, and under which key.
+pub(crate) async fn retry_asked(
+    request: Request,
+    actor: &Actor,
+    request_id: String,
+    id: RunId,
+) -> Result<(RetryOnly, HowStarted), WebError> {
     let key = idempotency_key(request.headers())?;
-    let body = json_body(request, &actor).await?;
+    let body = json_body(request, actor).await?;
     let map = fields(&body, &["only"])?;
     let only = match map.get("only").map(Value::as_str) {
         None | Some(Some("all")) => RetryOnly::All,
@@ -268,8 +278,7 @@ pub(crate) async fn retry(
         idempotency: key.map(|key| IdempotencyKey { key, body_hash }),
         request_id: Some(request_id),
     };
-    let (started, tenant) = start_again(&app, &actor, &tenant, id, only, how).await?;
-    Ok(answer(&app, &started, &tenant))
+    Ok((only, how))
 }
 
 /// A change without a body, or with an empty object.
@@ -394,7 +403,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, WebError> {
         .ok_or_else(|| bad_value("Idempotency-Key", "1 to 255 printable ASCII characters"))
 }
 
-fn digest(body: &Value) -> String {
+pub(crate) fn digest(body: &Value) -> String {
     let text = canonical(body).to_string();
     hex(&Sha256::digest(text.as_bytes()))
 }

@@ -18,6 +18,7 @@ use super::{fields, json_body, page, runs, strict};
 use crate::app::App;
 use crate::error::WebError;
 use crate::extract::{Id, InTenant, InWorkspace, RequestId};
+use crate::pages::schedules::NEXT_TIMES;
 
 const FIELDS: &[&str] = &[
     "name",
@@ -34,7 +35,7 @@ const FIELDS: &[&str] = &[
 
 fn schedule_json(schedule: &Schedule, now: Timestamp) -> Value {
     let next: Vec<String> = if schedule.enabled {
-        schedule.timetable.next_times(now, 3).into_iter().map(Timestamp::rfc3339).collect()
+        schedule.timetable.next_times(now, NEXT_TIMES).into_iter().map(Timestamp::rfc3339).collect()
     } else {
         Vec::new()
     };

@@ -21,6 +21,7 @@ use super::{fields, json_body, page, strict};
 use crate::app::App;
 use crate::error::WebError;
 use crate::extract::{Id, InWorkspace, RequestId};
+use crate::pages::operation::again::start_again_in_workspace;
 use crate::pages::platform::{gate_kind, read_settings};
 
 pub(crate) async fn run_list(
@@ -111,6 +112,20 @@ pub(crate) async fn run_cancel(
     runs::canceled(answer, run_json(&app, &run, None, None, false))
 }
 
+/// Does a run again. Each kind enters through its own door (ruling 4).
+pub(crate) async fn run_retry(
+    InWorkspace(seen): InWorkspace<ViewOperations>,
+    Id(id): Id<RunId>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Response, WebError> {
+    let (only, how) = runs::retry_asked(request, seen.actor(), request_id, id).await?;
+    let (actor, workspace) = (seen.actor(), seen.id());
+    let started = start_again_in_workspace(&app, actor, workspace, id, only, how).await?;
+    Ok(answer(&app, &started))
+}
+
 fn settings_json(settings: WorkspaceSettings) -> Value {
     json!({"retention_days": settings.retention.as_days(), "max_running": settings.max_running})
 }
@@ -159,8 +174,24 @@ pub(crate) async fn gate_list(
     Ok(page(gates.iter().map(gate_json).collect(), None, &path, &pairs))
 }
 
+/// When a gate opens by itself. Must be said, so that nobody closes one for good by leaving it out.
+fn expiry(value: Option<&Value>, now: Timestamp) -> Result<Option<Timestamp>, WebError> {
+    if value == Some(&Value::Null) {
+        return Ok(None);
+    }
+    let at = value.and_then(Value::as_str).and_then(Timestamp::parse).filter(|at| *at > now);
+    at.map(Some).ok_or_else(|| {
+        WebError::Unreadable(
+            "expires_at must be a time to come, like 2026-01-17T14:01:02Z, or null for: until it is opened by hand."
+                .to_owned(),
+        )
+    })
+}
+
 pub(crate) async fn gate_close(
     InWorkspace(scope): InWorkspace<ManageSettings>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
     request: Request,
 ) -> Result<Response, WebError> {
     let body = json_body(request, scope.actor()).await?;
@@ -171,13 +202,9 @@ pub(crate) async fn gate_close(
     let note = note.ok_or_else(|| {
         WebError::Unreadable("note must say why, in 1 to 200 characters.".to_owned())
     })?;
-    let expires_at = match map.get("expires_at") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(value.as_str().and_then(Timestamp::parse).ok_or_else(|| {
-            WebError::Unreadable("expires_at must be a time like 2026-01-17T14:01:02Z.".to_owned())
-        })?),
-    };
-    scope.gate_close(NewGate { kind, note: note.to_owned(), expires_at }).await?;
+    let expires_at = expiry(map.get("expires_at"), app.store.now())?;
+    let gate = NewGate { kind, note: note.to_owned(), expires_at };
+    scope.gate_close(gate, Some(request_id)).await?;
     let gates = scope.gate_list().await?;
     let closed = gates.iter().find(|gate| gate.kind == kind && gate.reach != GateReach::Everywhere);
     let body = closed.map_or(Value::Null, gate_json);
@@ -191,12 +218,13 @@ pub(crate) async fn gate_close(
 
 pub(crate) async fn gate_open(
     InWorkspace(scope): InWorkspace<ManageSettings>,
+    RequestId(request_id): RequestId,
     request: Request,
 ) -> Result<Json<Value>, WebError> {
     let body = json_body(request, scope.actor()).await?;
     let map = fields(&body, &["kind"])?;
     let kind = gate_kind(map.get("kind").and_then(Value::as_str).unwrap_or_default())?;
-    let opened = scope.gate_open(kind).await?;
+    let opened = scope.gate_open(kind, Some(request_id)).await?;
     Ok(Json(json!({"kind": kind.as_str(), "opened": opened})))
 }
 

@@ -17,6 +17,7 @@ pub(crate) struct Shell {
     assets: (String, String, String),
     version: &'static str,
     person: Option<Person>,
+    once: String,
     pub(crate) now: Timestamp,
 }
 
@@ -93,6 +94,7 @@ impl Shell {
             assets: (assets.css.href(), assets.js.href(), assets.icon.href()),
             version: app.settings.version,
             person: None,
+            once: app.ids.next().to_string(),
             now: app.store.now(),
         }
     }
@@ -101,6 +103,12 @@ impl Shell {
     pub(crate) fn csrf(&self) -> Markup {
         let token = self.person.as_ref().map_or("", |person| person.csrf.as_str());
         html! { input type="hidden" name="csrf" value=(token); }
+    }
+
+    /// A key that this page's form has and no other: the same form sent twice is carried out once. The
+    /// word tells the forms of one page apart.
+    pub(crate) fn once(&self, word: &str) -> Markup {
+        html! { input type="hidden" name="key" value={ (self.once) "-" (word) }; }
     }
 
     /// The whole document.

@@ -20,26 +20,34 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use maud::Markup;
-use sha2::{Digest as _, Sha256};
-use tp_domain::hex::hex;
+use serde_json::Value;
+use tp_store::IdempotencyKey;
+
+use crate::error::WebError;
+use crate::etag;
 
 /// A part of a page for the poller: unchanged answers are 304 and nothing else.
 pub(crate) fn partial(headers: &HeaderMap, body: Markup) -> Response {
     let text = body.into_string();
-    let digest = hex(&Sha256::digest(text.as_bytes())[..16]);
-    let etag = format!("\"{digest}\"");
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let mut response = if known.is_some_and(|known| known.split(',').any(|one| one.trim() == etag))
-    {
+    let tag = etag::of(text.as_bytes());
+    let mut response = if etag::is_known(headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let html = HeaderValue::from_static("text/html; charset=utf-8");
         ([(header::CONTENT_TYPE, html)], Body::from(text)).into_response()
     };
-    if let Ok(value) = HeaderValue::from_str(&etag) {
-        response.headers_mut().insert(header::ETAG, value);
-    }
-    let revalidate = HeaderValue::from_static("private, no-cache");
-    response.headers_mut().insert(header::CACHE_CONTROL, revalidate);
+    etag::write(response.headers_mut(), &tag);
     response
+}
+
+/// The one-time key that a form carried (see [`crate::components::layout::Shell::once`]): a form that is
+/// sent twice starts one run.
+pub(crate) fn one_time(key: &str, what: &Value) -> Result<IdempotencyKey, WebError> {
+    let fits = (1..=100).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic());
+    if !fits {
+        return Err(WebError::BadRequest(
+            "The form has no key of its own. Reload the page and try again.".to_owned(),
+        ));
+    }
+    Ok(IdempotencyKey { key: key.to_owned(), body_hash: crate::api::runs::digest(what) })
 }

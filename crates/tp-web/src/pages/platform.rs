@@ -1,5 +1,7 @@
 //! The platform: is work moving? Queue, workers, stuck runs, gates and settings of the workspace.
 
+mod view;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -7,28 +9,30 @@ use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tp_domain::access::{Capability, ManageSettings, ViewOperations, ViewSettings};
-use tp_domain::gate::{Gate, GateKind, GateReach};
+use tp_domain::gate::{Gate, GateKind};
 use tp_domain::ids::{RunId, ScopeId, TenantId};
 use tp_domain::operation::OperationKind;
-use tp_domain::run::{Freshness, OperationRun};
+use tp_domain::run::{Freshness, OperationRun, RunStatus};
 use tp_domain::runs_prune::Retention;
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 use tp_store::{
-    MOST_RUNNING, NewGate, QueueState, RunFilter, RunTab, WorkerRow, WorkspaceScope,
+    FleetScope, MOST_RUNNING, NewGate, QueueState, RunFilter, WorkerRow, WorkspaceScope,
     WorkspaceSettings,
 };
 
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
-use crate::components::{chip, empty, time};
+use crate::components::why;
 use crate::error::WebError;
-use crate::extract::{CsrfForm, InWorkspace};
-use crate::format;
-use crate::paths::{self, Home};
+use crate::extract::{CsrfForm, InWorkspace, RequestId};
+use crate::{format, paths};
 
-/// A worker without a sign for this long is gone, or its machine is.
-const WORKER_SILENT: Duration = Duration::from_secs(30);
+/// So many stuck runs are shown: more are one fault, not many.
+const STUCK_SHOWN: usize = 100;
+
+/// The longest time that a gate can be closed for in the form, in hours: a year.
+const LONGEST_GATE: u64 = 8_760;
 
 struct Seen {
     queue: QueueState,
@@ -39,21 +43,49 @@ struct Seen {
     settings: WorkspaceSettings,
 }
 
+/// Reads page after page of active runs, oldest first, and keeps those that are likely stuck.
+async fn stuck_of(
+    fleet: &FleetScope,
+    status: RunStatus,
+    before: Timestamp,
+    now: Timestamp,
+) -> Result<Vec<OperationRun>, WebError> {
+    let mut filter = RunFilter {
+        statuses: vec![status],
+        created_before: Some(before),
+        oldest_first: true,
+        limit: 200,
+        ..RunFilter::default()
+    };
+    let mut stuck = Vec::new();
+    loop {
+        let page = fleet.fleet_run_list(filter.clone()).await?;
+        let is_stuck = |run: &OperationRun| run.freshness(now) == Freshness::LikelyStuck;
+        stuck.extend(page.runs.into_iter().filter(is_stuck));
+        if page.next.is_none() || stuck.len() > STUCK_SHOWN {
+            return Ok(stuck);
+        }
+        filter.cursor = page.next;
+    }
+}
+
+/// Running ones first: those can be taken from a worker. Queued ones wait, whatever is done here.
+async fn stuck(fleet: &FleetScope, now: Timestamp) -> Result<Vec<OperationRun>, WebError> {
+    let mut stuck = stuck_of(fleet, RunStatus::Running, now, now).await?;
+    // A queued run is stuck when it has waited longer than its kind takes, and no kind takes less.
+    let shortest = OperationKind::ALL.iter().map(|kind| kind.facts().expected_seconds).min();
+    let waited = now.minus(Duration::from_secs(shortest.unwrap_or(0)));
+    stuck.extend(stuck_of(fleet, RunStatus::Queued, waited, now).await?);
+    Ok(stuck)
+}
+
 async fn look(app: &App, scope: &WorkspaceScope<ViewSettings>) -> Result<Seen, WebError> {
     let upkeep = app.store.upkeep();
     let fleet = app.store.enter_fleet::<ViewOperations>(scope.actor())?;
-    let active = RunFilter {
-        tab: Some(RunTab::Active),
-        limit: 200,
-        oldest_first: true,
-        ..RunFilter::default()
-    };
-    let now = app.store.now();
-    let stuck = fleet.fleet_run_list(active).await?.runs.into_iter();
     Ok(Seen {
         queue: upkeep.queue().await?,
         workers: upkeep.workers().await?,
-        stuck: stuck.filter(|run| run.freshness(now) == Freshness::LikelyStuck).collect(),
+        stuck: stuck(&fleet, app.store.now()).await?,
         tenants: fleet.tenant_list().await?.into_iter().map(|(tenant, _)| tenant).collect(),
         gates: scope.gate_list().await?,
         settings: scope.settings().await?,
@@ -69,14 +101,17 @@ pub(crate) async fn show(
     let may = scope.may(Capability::SettingsManage);
     let here = paths::platform(scope.id());
     let body = html! {
-        div.head { div { h1 { "Platform" } p.sub { (format::shown(scope.name())) } } }
-        (queue_part(&seen, shell.now))
+        div.head {
+            div { h1 { "Platform" } p.sub { (format::shown(scope.name())) } }
+            @if !may { (why(view::WHY, "Changing anything here needs the capability settings.manage. Ask an owner or a manager.")) }
+        }
+        (view::queue_part(&seen, shell.now))
         h2 { "Likely stuck" }
-        (stuck_part(&seen, &shell, &here, may))
+        (view::stuck_part(&seen, &shell, &here, may))
         h2 { "Gates" }
-        (gates_part(&seen, &shell, &here, may))
+        (view::gates_part(&seen, &shell, &here, may))
         h2 { "Settings" }
-        (settings_part(&seen, &shell, &here, may))
+        (view::settings_part(&seen, &shell, &here, may))
     };
     Ok(shell.render(&Page {
         title: "Platform",
@@ -87,118 +122,6 @@ pub(crate) async fn show(
     }))
 }
 
-fn queue_part(seen: &Seen, now: Timestamp) -> Markup {
-    let tile = |label: &str, value: Markup| html! { div { dt { (label) } dd { (value) } } };
-    html! {
-        dl.counts {
-            (tile("Ready or waiting", html! { (format::number(seen.queue.ready)) }))
-            (tile("Being worked on", html! { (format::number(seen.queue.leased)) }))
-            (tile("Oldest in line", html! { @match seen.queue.oldest { Some(at) if at < now => (format::duration(now.since(at))), _ => "–" } }))
-            (tile("Workers", html! { (seen.workers.len()) }))
-        }
-        h2 { "Workers" }
-        @if seen.workers.is_empty() {
-            (empty("No worker", "Nothing is taken from the queue. Start one with tenantpilot worker, or leave out --no-worker.", None))
-        } @else {
-            div.table-wrap { table.cards-on-mobile {
-                caption.visually-hidden { "Workers" }
-                thead { tr { th scope="col" { "State" } th scope="col" { "Worker" } th scope="col" { "Started" } th scope="col" { "Last sign of life" } th.num scope="col" { "At once" } } }
-                tbody { @for worker in &seen.workers { tr {
-                    td data-l="State" { span { (chip::alive(now.since(worker.heartbeat_at) <= WORKER_SILENT)) } }
-                    td data-l="Worker" { span.mono { (worker.id) } }
-                    td data-l="Started" { span { (time(worker.started_at, now)) } }
-                    td data-l="Last sign of life" { span { (time(worker.heartbeat_at, now)) } }
-                    td.num data-l="At once" { (worker.concurrency) }
-                } } }
-            } }
-        }
-    }
-}
-
-fn stuck_part(seen: &Seen, shell: &Shell, here: &str, may: bool) -> Markup {
-    if seen.stuck.is_empty() {
-        return html! { p.muted { "Nothing: every active run moves on, or waits for something that is known." } };
-    }
-    html! {
-        div.table-wrap { table.cards-on-mobile {
-            caption.visually-hidden { "Likely stuck" }
-            thead { tr { th scope="col" { "State" } th scope="col" { "Operation" } th scope="col" { "Tenant" } th scope="col" { "Since" } th scope="col" { "Release" } } }
-            tbody { @for run in &seen.stuck {
-                @let tenant = seen.tenants.iter().find(|tenant| Some(tenant.id) == run.tenant);
-                @let home = tenant.map_or(Home::Workspace(run.workspace), Home::Tenant);
-                tr {
-                    td data-l="State" { span { (chip::run(run, shell.now)) } }
-                    td data-l="Operation" { a href=(home.operation(run.id)) { (run.label()) } }
-                    td data-l="Tenant" { (tenant.map_or("–".into(), |tenant| format::shown(&tenant.name))) }
-                    td data-l="Since" { span { (time(run.heartbeat_at.unwrap_or_else(|| run.state.created_at()), shell.now)) } }
-                    td data-l="Release" {
-                        @if may {
-                            form method="post" action=(format!("{here}/release")) {
-                                (shell.csrf())
-                                input type="hidden" name="run" value=(run.id);
-                                input type="hidden" name="tenant" value=(run.tenant.map(|id| id.to_string()).unwrap_or_default());
-                                button.pill type="submit" { "Take from its worker" span.visually-hidden { ": " (run.label()) } }
-                            }
-                        } @else { span.muted { "Needs settings.manage" } }
-                    }
-                }
-            } }
-        } }
-    }
-}
-
-fn gates_part(seen: &Seen, shell: &Shell, here: &str, may: bool) -> Markup {
-    html! {
-        p.muted { "A closed gate stops a kind of operation: new starts are refused, and what is queued ends as blocked." }
-        @if seen.gates.is_empty() { p { "All gates are open." } } @else {
-            div.table-wrap { table.cards-on-mobile {
-                caption.visually-hidden { "Closed gates" }
-                thead { tr { th scope="col" { "Stops" } th scope="col" { "Where" } th scope="col" { "Why" } th scope="col" { "Closed by" } th scope="col" { "Until" } th scope="col" { "Open" } } }
-                tbody { @for gate in &seen.gates { tr {
-                    td data-l="Stops" { (gate.kind.label()) }
-                    td data-l="Where" { @if gate.reach == GateReach::Everywhere { "Everywhere" } @else { "This workspace" } }
-                    td data-l="Why" { (format::shown(&gate.note)) }
-                    td data-l="Closed by" { div { (format::shown(&gate.closed_by)) br; span.muted.small { (time(gate.closed_at, shell.now)) } } }
-                    td data-l="Until" { span { @match gate.expires_at { Some(at) => (time(at, shell.now)), None => "Opened by hand" } } }
-                    td data-l="Open" { @if gate.reach == GateReach::Everywhere { span.muted { "From the machine's own shell" } } @else if may {
-                        form method="post" action=(format!("{here}/gates/open")) { (shell.csrf()) input type="hidden" name="kind" value=(gate.kind.as_str()); button.pill type="submit" { "Open" span.visually-hidden { ": " (gate.kind.label()) } } }
-                    } @else { span.muted { "Needs settings.manage" } } }
-                } } }
-            } }
-        }
-        @if may {
-            form.filters method="post" action=(format!("{here}/gates/close")) aria-label="Close a gate" {
-                (shell.csrf())
-                div.field { label for="kind" { "Stop" } select id="kind" name="kind" {
-                    option value="*" { "All operations" }
-                    @for kind in OperationKind::ALL { option value=(kind) { (kind.facts().label_en) } }
-                } }
-                div.field { label for="note" { "Why" } input type="text" id="note" name="note" maxlength="200" required; }
-                div.field { label for="hours" { "For" } select id="hours" name="hours" {
-                    option value="1" { "1 hour" } option value="8" { "8 hours" } option value="24" { "1 day" } option value="168" { "1 week" } option value="0" { "Until it is opened" }
-                } }
-                button.button type="submit" { "Close gate" }
-            }
-        }
-    }
-}
-
-fn settings_part(seen: &Seen, shell: &Shell, here: &str, may: bool) -> Markup {
-    let WorkspaceSettings { retention, max_running } = seen.settings;
-    html! {
-        @if may {
-            form.filters method="post" action=(format!("{here}/settings")) aria-label="Settings" {
-                (shell.csrf())
-                div.field { label for="retention_days" { "Keep finished runs, in days" } input type="number" id="retention_days" name="retention_days" min=(Retention::FLOOR) max=(Retention::CEILING) value=(retention.as_days()); }
-                div.field { label for="max_running" { "Runs of this workspace at once" } input type="number" id="max_running" name="max_running" min="1" max=(MOST_RUNNING) value=(max_running); }
-                button.button type="submit" { "Save" }
-            }
-        } @else {
-            dl.facts { dt { "Finished runs are kept" } dd { (retention.as_days()) " days" } dt { "Runs at once" } dd { (max_running) } }
-        }
-    }
-}
-
 #[derive(Deserialize)]
 pub(crate) struct ReleaseForm {
     run: String,
@@ -207,6 +130,7 @@ pub(crate) struct ReleaseForm {
 
 pub(crate) async fn release(
     InWorkspace(scope): InWorkspace<ManageSettings>,
+    RequestId(request): RequestId,
     CsrfForm(form): CsrfForm<ReleaseForm>,
 ) -> Result<Redirect, WebError> {
     let run: RunId = form.run.parse().map_err(|_| WebError::NotFound)?;
@@ -216,7 +140,7 @@ pub(crate) async fn release(
         let tenant: TenantId = form.tenant.parse().map_err(|_| WebError::NotFound)?;
         ScopeId::Tenant(tenant)
     };
-    if !scope.run_release(place, run).await? {
+    if !scope.run_release(place, run, Some(request)).await? {
         return Err(WebError::Conflict("Nothing holds this run any more.".to_owned()));
     }
     Ok(Redirect::to(&paths::platform(scope.id())))
@@ -232,16 +156,22 @@ pub(crate) struct CloseForm {
 pub(crate) async fn gate_close(
     InWorkspace(scope): InWorkspace<ManageSettings>,
     State(app): State<App>,
+    RequestId(request): RequestId,
     CsrfForm(form): CsrfForm<CloseForm>,
 ) -> Result<Redirect, WebError> {
     let kind = gate_kind(&form.kind)?;
     if form.note.trim().is_empty() {
         return Err(WebError::BadRequest("Say why the gate is closed.".to_owned()));
     }
-    let hours: u64 = form.hours.parse().ok().filter(|hours| *hours <= 8_760).unwrap_or(1);
+    let hours = form.hours.parse().ok().filter(|hours| *hours <= LONGEST_GATE);
+    let hours: u64 = hours.ok_or_else(|| {
+        WebError::BadRequest(format!(
+            "Say for how long the gate is closed: 1 to {LONGEST_GATE} hours, or 0 for until it is opened by hand."
+        ))
+    })?;
     let expires_at = (hours > 0).then(|| app.store.now().plus(Duration::from_hours(hours)));
     let note = form.note.trim().to_owned();
-    scope.gate_close(NewGate { kind, note, expires_at }).await?;
+    scope.gate_close(NewGate { kind, note, expires_at }, Some(request)).await?;
     Ok(Redirect::to(&paths::platform(scope.id())))
 }
 
@@ -252,9 +182,10 @@ pub(crate) struct OpenForm {
 
 pub(crate) async fn gate_open(
     InWorkspace(scope): InWorkspace<ManageSettings>,
+    RequestId(request): RequestId,
     CsrfForm(form): CsrfForm<OpenForm>,
 ) -> Result<Redirect, WebError> {
-    scope.gate_open(gate_kind(&form.kind)?).await?;
+    scope.gate_open(gate_kind(&form.kind)?, Some(request)).await?;
     Ok(Redirect::to(&paths::platform(scope.id())))
 }
 

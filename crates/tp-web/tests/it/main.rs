@@ -3,7 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod access;
+mod again;
 mod api;
 mod operations;
 mod pages;
+mod platform;
+mod polling;
+mod schedules;
 mod world;

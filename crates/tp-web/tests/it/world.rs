@@ -48,6 +48,19 @@ pub(crate) struct Person {
     pub(crate) csrf: String,
 }
 
+impl Person {
+    /// A form's body with this person's token.
+    pub(crate) fn form(&self, more: &str) -> String {
+        format!("csrf={}{more}", self.csrf)
+    }
+}
+
+/// The value of a hidden field of a page; empty when the page has no such field.
+pub(crate) fn hidden(page: &str, name: &str) -> String {
+    let mark = format!("name=\"{name}\" value=\"");
+    page.split_once(&mark).and_then(|(_, rest)| rest.split('"').next()).unwrap_or("").to_owned()
+}
+
 pub(crate) async fn worlds() -> Vec<World> {
     let hash = tp_web::password::hash(PASSWORD).unwrap();
     let mut worlds = Vec::new();
@@ -114,6 +127,20 @@ impl World {
         self.send(request.body(Body::empty()).unwrap()).await
     }
 
+    /// Asks again with the `ETag` of what is known.
+    pub(crate) async fn get_if_none_match(&self, person: &Person, path: &str, etag: &str) -> Reply {
+        let request = Request::get(path)
+            .header(header::COOKIE, &person.cookie)
+            .header(header::IF_NONE_MATCH, etag);
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    /// The id of the person's workspace.
+    pub(crate) async fn workspace(&self, person: &Person) -> String {
+        let me = self.get(Some(person), "/api/v1/me").await.json();
+        me["workspace"].as_str().unwrap().to_owned()
+    }
+
     /// A form of our own page.
     pub(crate) async fn post(&self, person: &Person, path: &str, form: &str) -> Reply {
         let request = Request::post(path)
@@ -168,9 +195,13 @@ impl World {
     }
 
     pub(crate) async fn claim(&self) -> ClaimedRun {
+        self.claim_of(OperationKind::InventorySync).await
+    }
+
+    pub(crate) async fn claim_of(&self, kind: OperationKind) -> ClaimedRun {
         let request = ClaimRequest {
             worker: Self::worker(),
-            kinds: vec![OperationKind::InventorySync],
+            kinds: vec![kind],
             lease: std::time::Duration::from_secs(30),
             per_tenant: 9,
             most: 1,

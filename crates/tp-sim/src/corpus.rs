@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::prepare::{prepare, small_names};
 use crate::routes::Route;
 use crate::server::SimError;
 use crate::state::{ExpectedObject, SimTenant};
@@ -48,6 +49,7 @@ pub(crate) fn load(
         let Value::Object(mut object) = read(&folder.join(&entry.file))? else {
             return Err(SimError::BadFile { path: folder.join(&entry.file) });
         };
+        small_names(&mut object);
         complete(&mut object, route, &entry);
         if route.path.contains("{parentId}") {
             children.push((route, entry.file, object));
@@ -140,6 +142,7 @@ fn place(
     };
     ids.insert(id.clone());
     object.insert("id".to_owned(), id.clone().into());
+    prepare(&mut object, route);
     let name = route.name.as_ref().and_then(|field| object.get(field)).and_then(Value::as_str);
     expected.push(ExpectedObject {
         policy_type: route.key.clone(),

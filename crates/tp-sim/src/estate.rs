@@ -1,5 +1,6 @@
 //! How an estate is put together: the first tenant from a corpus or a seed, the others from the seed.
 
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -9,7 +10,7 @@ use uuid::Uuid;
 
 use crate::routes::Route;
 use crate::server::SimError;
-use crate::state::{Estate, SimTenant};
+use crate::state::{Estate, SimTenant, licences};
 use crate::{corpus, generate};
 
 /// What the estate is made of.
@@ -75,8 +76,19 @@ pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimEr
             permissions: permissions.clone(),
             secret_expired: false,
             consented: true,
-            collections: std::collections::BTreeMap::new(),
+            certificates: Vec::new(),
+            protected: Vec::new(),
+            token_lifetime_s: None,
+            new_objects_hidden_ms: 0,
+            licences: licences(),
+            collections: BTreeMap::new(),
+            approvals: Vec::new(),
+            audit: Vec::new(),
+            made: 0,
+            hidden: HashMap::new(),
         };
+        // Branding hangs below the organization, so that must be there first.
+        add_organization(&mut tenant);
         match &plan.corpus {
             Some(folder) if number == 0 => {
                 estate.files = corpus::load(folder, routes, &mut tenant, &mut estate.expected)?;
@@ -89,7 +101,6 @@ pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimEr
                 }
             }
         }
-        add_organization(&mut tenant, plan.seed);
         estate.tenants.push(tenant);
     }
     estate.expected.sort();
@@ -97,8 +108,13 @@ pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimEr
 }
 
 /// Every tenant has the one organization object that branding hangs below.
-fn add_organization(tenant: &mut SimTenant, seed: u64) {
-    let id = seeded(seed, &format!("organization/{}", tenant.id));
-    let organization = serde_json::json!({"id": id, "displayName": tenant.display_name});
+fn add_organization(tenant: &mut SimTenant) {
+    let organization = serde_json::json!({
+        "id": tenant.id, "displayName": tenant.display_name, "tenantType": "AAD",
+        "createdDateTime": "2020-01-01T00:00:00Z", "countryLetterCode": "SE", "preferredLanguage": "en",
+        "verifiedDomains": [{"name": tenant.domain, "isDefault": true, "isInitial": true, "type": "Managed", "capabilities": "Email"}],
+        "assignedPlans": [], "provisionedPlans": [], "businessPhones": [],
+        "mobileDeviceManagementAuthority": "intune",
+    });
     tenant.collections.insert("/organization".to_owned(), vec![organization]);
 }

@@ -1,10 +1,15 @@
 //! Estates from a seed: the same seed gives the same objects.
 
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::estate::{EstatePlan, seeded};
+use crate::prepare::prepare;
 use crate::routes::Route;
 use crate::state::{ExpectedObject, SimTenant};
 
@@ -48,22 +53,12 @@ pub(crate) fn fill(
     let mut random = StdRng::seed_from_u64(plan.seed ^ tenant.id.as_u64_pair().0);
     // Parents come before their children: their path is a beginning of the children's.
     let mut ordered: Vec<&Route> = routes.iter().filter(|route| !route.delegated_only).collect();
-    ordered.sort_by_key(|route| route.path.contains("{parentId}"));
+    ordered.sort_by_key(|route| (route.path.contains("{parentId}"), route.key != "group"));
     for route in ordered {
-        let path = match route.path.split_once("/{parentId}") {
-            None => route.path.clone(),
-            Some((parent, _)) => {
-                let parents = tenant.collections.get(parent).and_then(|list| list.first());
-                let Some(id) = parents.and_then(|parent| parent.get("id")).and_then(Value::as_str)
-                else {
-                    continue;
-                };
-                route.path.replace("{parentId}", id)
-            }
-        };
+        let Some(path) = path(tenant, route) else { continue };
         let count = if route.singleton { 1 } else { amount(&route.key) * plan.scale.max(1) };
         for number in 0..count {
-            let object = object(plan, route, tenant, number, &mut random);
+            let object = object(plan.seed, route, tenant, number, &mut random);
             let text = |field: &str| object.get(field).and_then(Value::as_str).map(str::to_owned);
             expected.push(ExpectedObject {
                 policy_type: route.key.clone(),
@@ -75,14 +70,48 @@ pub(crate) fn fill(
     }
 }
 
-fn object(
-    plan: &EstatePlan,
-    route: &Route,
-    tenant: &SimTenant,
-    number: u32,
-    random: &mut StdRng,
-) -> Value {
-    let id = seeded(plan.seed, &format!("{}/{}/{number}", tenant.id, route.key));
+/// The path of a type's collection, below the first parent.
+fn path(tenant: &SimTenant, route: &Route) -> Option<String> {
+    let Some((parent, _)) = route.path.split_once("/{parentId}") else {
+        return Some(route.path.clone());
+    };
+    let parents = tenant.collections.get(parent).and_then(|list| list.first());
+    let id = parents.and_then(|parent| parent.get("id")).and_then(Value::as_str)?;
+    Some(route.path.replace("{parentId}", id))
+}
+
+/// Replaces the objects of some types by so many generated ones. Gives how many there are now, or
+/// the type that is not known.
+pub(crate) fn refill(
+    tenant: &mut SimTenant,
+    routes: &[Route],
+    types: &BTreeMap<String, u32>,
+    seed: u64,
+) -> Result<usize, String> {
+    let mut random = StdRng::seed_from_u64(seed ^ tenant.id.as_u64_pair().0);
+    let mut made = 0;
+    for (key, count) in types {
+        let route = routes.iter().find(|route| route.key == *key).ok_or_else(|| key.clone())?;
+        let path = path(tenant, route).ok_or_else(|| key.clone())?;
+        if let Some(objects) = tenant.collections.get_mut(&path) {
+            let shared = routes.iter().filter(|other| other.path == route.path).count() > 1;
+            objects.retain(|object| {
+                shared
+                    && crate::routes::of(routes, &path, Some(object)).map(|own| &own.key)
+                        != Some(key)
+            });
+        }
+        for number in 0..*count {
+            let object = object(seed, route, tenant, number, &mut random);
+            tenant.collections.entry(path.clone()).or_default().push(object);
+            made += 1;
+        }
+    }
+    Ok(made)
+}
+
+fn object(seed: u64, route: &Route, tenant: &SimTenant, number: u32, random: &mut StdRng) -> Value {
+    let id = seeded(seed, &format!("{}/{}/{number}", tenant.id, route.key));
     let area = AREAS[random.random_range(0..AREAS.len())];
     let name = match route.key.as_str() {
         "group" => format!("{} {}", GROUPS[random.random_range(0..GROUPS.len())], number + 1),
@@ -109,13 +138,93 @@ fn object(
         object["templateReference"] = json!({"templateId": "", "templateFamily": family});
         object["platforms"] = "windows10".into();
         object["technologies"] = "mdm".into();
-        object["settingCount"] = random.random_range(1..60).into();
         object["isAssigned"] = random.random_bool(0.7).into();
     }
-    if route.key == "group" {
-        object["groupTypes"] = json!([]);
-        object["securityEnabled"] = true.into();
-        object["mailEnabled"] = false.into();
+    content(&mut object, route, number, random);
+    assignments(&mut object, route, tenant, random);
+    if let Value::Object(map) = &mut object {
+        prepare(map, route);
     }
     object
+}
+
+/// What the object is about.
+fn content(object: &mut Value, route: &Route, number: u32, random: &mut StdRng) {
+    if route.navigation.iter().any(|name| name == "settings")
+        && route.name.as_deref() == Some("name")
+    {
+        // Some have more than one page of settings.
+        let count = random.random_range(1..60);
+        object["settingCount"] = count.into();
+        object["settings"] = (0..count).map(setting).collect();
+    }
+    for name in ["scriptContent", "detectionScriptContent", "remediationScriptContent"] {
+        if route.item_only.iter().any(|own| own == name) {
+            let text = format!("# {} {number}\nWrite-Output 'ok'\n", route.label);
+            object[name] = STANDARD.encode(text).into();
+        }
+    }
+    match route.key.as_str() {
+        "group" => {
+            object["groupTypes"] = json!([]);
+            object["securityEnabled"] = true.into();
+            object["mailEnabled"] = false.into();
+        }
+        "deviceConfiguration" if number.is_multiple_of(8) => {
+            object["@odata.type"] = "#microsoft.graph.windows10CustomConfiguration".into();
+            object["omaSettings"] = json!([{
+                "@odata.type": "#microsoft.graph.omaSettingString", "displayName": "Key", "description": "",
+                "omaUri": "./Vendor/MSFT/Sim/Key", "isEncrypted": true, "value": format!("secret {number}"),
+            }]);
+        }
+        "groupPolicyConfiguration" => {
+            object["definitionValues"] = json!([{
+                "enabled": true, "configurationType": "policy",
+                "definition": {"id": "f974758d-1fab-42fe-ad36-3a6cd25c49c1", "displayName": "Sim definition", "classType": "machine", "categoryPath": "\\Sim"},
+                "presentationValues": [{"@odata.type": "#microsoft.graph.groupPolicyPresentationValueText", "value": "1",
+                    "presentation": {"@odata.type": "#microsoft.graph.groupPolicyPresentationTextBox", "id": "6d1b6e1a-0000-4000-8000-000000000001", "label": "Value"}}],
+            }]);
+        }
+        "notificationMessageTemplate" => {
+            object["localizedNotificationMessages"] = json!([{"locale": "en-us", "subject": "Hello", "messageTemplate": "Text", "isDefault": true}]);
+        }
+        "endpointSecurityIntent" => {
+            object["settings"] = json!([{"@odata.type": "#microsoft.graph.deviceManagementBooleanSettingInstance",
+                "definitionId": "deviceConfiguration--sim", "valueJson": "true"}]);
+        }
+        "deviceHealthScript" => object["publisher"] = "Contoso".into(),
+        "organizationalBranding" => object["id"] = number.to_string().into(),
+        "roleScopeTag" => object["id"] = (number + 1).to_string().into(),
+        _ => {}
+    }
+}
+
+fn setting(number: u32) -> Value {
+    json!({"id": number.to_string(), "settingInstance": {
+        "@odata.type": "#microsoft.graph.deviceManagementConfigurationSimpleSettingInstance",
+        "settingDefinitionId": format!("device_vendor_msft_policy_config_sim_{number}"),
+        "settingInstanceTemplateReference": null,
+        "simpleSettingValue": {
+            "@odata.type": "#microsoft.graph.deviceManagementConfigurationIntegerSettingValue",
+            "value": number, "settingValueTemplateReference": null,
+        },
+    }})
+}
+
+fn assignments(object: &mut Value, route: &Route, tenant: &SimTenant, random: &mut StdRng) {
+    if route.assign.is_none() || route.key == "policySet" {
+        return;
+    }
+    let group = tenant.collections.get("/groups").and_then(|groups| {
+        let at = random.random_range(0..groups.len().max(1));
+        groups.get(at)?.get("id").cloned()
+    });
+    object["assignments"] = match group {
+        Some(group) if random.random_bool(0.6) => json!([{
+            "source": "direct", "sourceId": object["id"],
+            "target": {"@odata.type": "#microsoft.graph.groupAssignmentTarget", "groupId": group,
+                "deviceAndAppManagementAssignmentFilterId": null, "deviceAndAppManagementAssignmentFilterType": "none"},
+        }]),
+        _ => json!([]),
+    };
 }

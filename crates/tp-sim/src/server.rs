@@ -1,30 +1,30 @@
-//! The simulator as a server: one listener for the login host, Graph and the control surface.
+//! The simulator: one listener for the login host, Graph and the control surface.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::answer::Answer;
-use crate::batch;
+use crate::call::{Call, Sent};
 use crate::estate::{self, EstatePlan};
-use crate::faults::{Fault, FaultAction, FaultHost, Faults};
-use crate::graph::{self, Ask};
-use crate::login::{self, Tokens};
-use crate::query::Query;
+use crate::faults::{Fault, Faults};
+use crate::listener;
+use crate::login::Tokens;
 use crate::routes::{Route, routes};
+use crate::schema::Schema;
 use crate::state::{Estate, ExpectedObject, SimTenant};
+use crate::throttle::{Throttle, Throttling};
 
 /// The request log keeps this many entries.
 const LOG_LENGTH: usize = 100_000;
+/// The log of writes keeps bodies too, so it is shorter.
+const WRITES_LENGTH: usize = 10_000;
 
 /// How the simulator is made.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub struct SimOptions {
     pub token_lifetime: Duration,
     /// Faults from the start.
     pub faults: Vec<Fault>,
+    /// Whether it throttles.
+    pub throttling: Throttling,
 }
 
 impl Default for SimOptions {
@@ -46,6 +48,7 @@ impl Default for SimOptions {
             latency: Duration::ZERO,
             token_lifetime: Duration::from_secs(3599),
             faults: Vec::new(),
+            throttling: Throttling::default(),
         }
     }
 }
@@ -85,21 +88,41 @@ pub struct Sim {
 #[derive(Debug)]
 struct Shared {
     routes: Vec<Route>,
+    schema: Schema,
     tokens: Tokens,
-    started: Instant,
-    latency: Duration,
+    latency_us: AtomicU64,
     token_lifetime: Duration,
+    /// As the estate was at the start, for a reset.
+    first: Estate,
     inner: Mutex<Inner>,
 }
 
 /// What changes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) estate: Estate,
     pub(crate) faults: Faults,
+    pub(crate) throttle: Throttle,
     pub(crate) log: VecDeque<LogEntry>,
+    pub(crate) writes: VecDeque<WriteEntry>,
     pub(crate) counters: Counters,
+    started: Instant,
     numbers: u64,
+}
+
+/// What is to be logged.
+pub(crate) struct Entry<'a> {
+    pub(crate) host: &'static str,
+    pub(crate) tenant: Option<Uuid>,
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    /// 0 where the connection broke.
+    pub(crate) status: u16,
+    /// SHA-256 of the body.
+    pub(crate) body: Option<String>,
+    /// The name of the batch that it came in.
+    pub(crate) batch: Option<&'a str>,
 }
 
 #[derive(Clone, Debug)]
@@ -110,7 +133,23 @@ pub(crate) struct LogEntry {
     pub(crate) tenant: Option<Uuid>,
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) status: u16,
+    pub(crate) body: Option<String>,
+    pub(crate) batch: Option<String>,
+}
+
+/// A write that reached the service, whatever its answer was.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteEntry {
+    pub(crate) number: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) tenant: Uuid,
+    pub(crate) method: String,
+    pub(crate) version: String,
+    pub(crate) path: String,
+    pub(crate) status: u16,
+    pub(crate) body: Value,
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +159,11 @@ pub(crate) struct Counters {
     /// Requests over HTTP.
     pub(crate) graph_http: u64,
     pub(crate) login: u64,
+    /// By status, of HTTP answers.
     pub(crate) by_status: BTreeMap<u16, u64>,
+    /// By status, of requests within batches.
+    pub(crate) by_item_status: BTreeMap<u16, u64>,
+    pub(crate) writes: u64,
 }
 
 /// A simulator on a free loopback port, until it is dropped.
@@ -143,35 +186,50 @@ impl Sim {
     /// Puts the estate together.
     pub fn new(options: SimOptions) -> Result<Self, SimError> {
         let routes = routes().map_err(SimError::OwnData)?;
+        let schema = Schema::read().map_err(SimError::OwnData)?;
         let estate = estate::build(&options.estate, &routes)?;
-        Ok(Self::with(options, routes, estate))
+        Ok(Self::with(options, routes, schema, estate))
     }
 
     /// Takes up what [`Sim::save`] has written.
     pub fn load(options: SimOptions, path: &Path) -> Result<Self, SimError> {
         let routes = routes().map_err(SimError::OwnData)?;
+        let schema = Schema::read().map_err(SimError::OwnData)?;
         let bytes =
             std::fs::read(path).map_err(|source| SimError::Io { path: path.into(), source })?;
         let estate =
             serde_json::from_slice(&bytes).map_err(|_| SimError::BadFile { path: path.into() })?;
-        Ok(Self::with(options, routes, estate))
+        Ok(Self::with(options, routes, schema, estate))
     }
 
-    fn with(options: SimOptions, routes: Vec<Route>, estate: Estate) -> Self {
-        let inner = Inner { estate, faults: Faults::new(options.faults), ..Inner::default() };
-        Self {
+    fn with(options: SimOptions, routes: Vec<Route>, schema: Schema, estate: Estate) -> Self {
+        let first = estate.clone();
+        let inner = Inner {
+            estate,
+            faults: Faults::new(options.faults),
+            throttle: Throttle::new(options.throttling),
+            log: VecDeque::new(),
+            writes: VecDeque::new(),
+            counters: Counters::default(),
+            started: Instant::now(),
+            numbers: 0,
+        };
+        let sim = Self {
             shared: Arc::new(Shared {
                 routes,
+                schema,
                 tokens: Tokens::default(),
-                started: Instant::now(),
-                latency: options.latency,
+                latency_us: AtomicU64::new(0),
                 token_lifetime: options.token_lifetime,
+                first,
                 inner: Mutex::new(inner),
             }),
-        }
+        };
+        sim.set_latency(options.latency);
+        sim
     }
 
-    /// Writes the estate, whole or not at all, readable by its owner only.
+    /// Writes the estate, so that a later start takes it up.
     pub fn save(&self, path: &Path) -> Result<(), SimError> {
         use std::io::Write as _;
         use std::os::unix::fs::OpenOptionsExt as _;
@@ -197,8 +255,37 @@ impl Sim {
         &self.shared.routes
     }
 
+    pub(crate) fn schema(&self) -> &Schema {
+        &self.shared.schema
+    }
+
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.shared.tokens
+    }
+
+    pub(crate) fn token_lifetime(&self) -> Duration {
+        self.shared.token_lifetime
+    }
+
+    pub(crate) fn first(&self) -> &Estate {
+        &self.shared.first
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_micros(self.shared.latency_us.load(Ordering::Relaxed))
+    }
+
+    /// How long each request of Graph and the login host takes from now on.
+    pub fn set_latency(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.shared.latency_us.store(micros, Ordering::Relaxed);
+    }
+
+    /// Whether and how it throttles from now on.
+    pub fn set_throttling(&self, settings: Throttling) {
+        let mut inner = self.lock();
+        inner.throttle.settings = settings;
+        inner.throttle.clear();
     }
 
     /// The tenants, with what a client needs to sign in.
@@ -233,18 +320,13 @@ impl Sim {
         self.lock().counters.graph
     }
 
-    /// The router, for a server of the caller's own.
-    pub fn router(&self) -> Router {
-        Router::new().fallback(handle).with_state(self.clone())
-    }
-
     /// Serves until `shutdown`.
     pub async fn serve(
         &self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> std::io::Result<()> {
-        axum::serve(listener, self.router()).with_graceful_shutdown(shutdown).await
+        listener::serve(self.clone(), listener, shutdown).await
     }
 
     /// Serves on a free loopback port until the handle is dropped.
@@ -259,228 +341,58 @@ impl Sim {
         });
         Ok(SpawnedSim { url, sim: self, task })
     }
-
-    fn note(
-        &self,
-        host: &'static str,
-        tenant: Option<Uuid>,
-        method: &Method,
-        path: &str,
-        status: u16,
-        counted: u64,
-    ) {
-        let at_ms = u64::try_from(self.shared.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let mut inner = self.lock();
-        inner.numbers += 1;
-        let number = inner.numbers;
-        match host {
-            "graph" => {
-                inner.counters.graph += counted;
-                inner.counters.graph_http += 1;
-            }
-            _ => inner.counters.login += 1,
-        }
-        *inner.counters.by_status.entry(status).or_default() += 1;
-        if inner.log.len() >= LOG_LENGTH {
-            inner.log.pop_front();
-        }
-        let (method, path) = (method.to_string(), path.to_owned());
-        inner.log.push_back(LogEntry { number, at_ms, host, tenant, method, path, status });
-    }
-
-    /// What Graph answers to one request, whether alone or within a batch.
-    fn graph_answer(&self, tenant: Uuid, ask: &Ask<'_>) -> Answer {
-        let inner = self.lock();
-        match inner.estate.tenant(tenant) {
-            Some(tenant) => graph::answer(tenant, &self.shared.routes, ask),
-            None => login::no_token(),
-        }
-    }
 }
 
-async fn handle(
-    State(sim): State<Sim>,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response<Body> {
-    let path = uri.path();
-    let client_id = headers.get("client-request-id").and_then(|value| value.to_str().ok());
-    if let Some(control) = path.strip_prefix("/__sim") {
-        let query = uri.query().unwrap_or_default();
-        return sim.control(method.as_str(), control, query, &body).into_response(client_id);
+impl Inner {
+    fn stamp(&mut self) -> (u64, u64) {
+        self.numbers += 1;
+        let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (self.numbers, at_ms)
     }
-    let tidy = graph::tidy(path);
-    if let Some((tenant, "oauth2/v2.0/token")) = tidy.trim_start_matches('/').split_once('/') {
-        return sim.login(tenant, &method, &tidy, &body).await;
-    }
-    sim.graph(&method, &uri, &tidy, &headers, &body).await
-}
 
-impl Sim {
-    async fn login(
-        &self,
-        tenant: &str,
-        method: &Method,
-        path: &str,
-        body: &[u8],
-    ) -> Response<Body> {
-        let fault = self.lock().faults.act(FaultHost::Login, method.as_str(), path);
-        let wrong_tid = matches!(fault, Some(FaultAction::WrongTid));
-        let answer = {
-            let inner = self.lock();
-            let life = self.shared.token_lifetime;
-            login::token(&inner.estate, &self.shared.tokens, tenant, body, life, wrong_tid)
+    pub(crate) fn note(&mut self, entry: Entry<'_>) {
+        let (number, at_ms) = self.stamp();
+        let counters = &mut self.counters;
+        let by = match entry.batch {
+            None => &mut counters.by_status,
+            Some(_) => &mut counters.by_item_status,
         };
-        self.note("login", Uuid::try_parse(tenant).ok(), method, path, answer.status, 1);
-        act(fault, answer, None, "").await
+        *by.entry(entry.status).or_default() += 1;
+        if self.log.len() >= LOG_LENGTH {
+            self.log.pop_front();
+        }
+        self.log.push_back(LogEntry {
+            number,
+            at_ms,
+            host: entry.host,
+            tenant: entry.tenant,
+            method: entry.method.to_owned(),
+            path: entry.path.to_owned(),
+            query: entry.query.to_owned(),
+            status: entry.status,
+            body: entry.body,
+            batch: entry.batch.map(str::to_owned),
+        });
     }
 
-    async fn graph(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        tidy: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Response<Body> {
-        let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let client_id = header("client-request-id");
-        if !self.shared.latency.is_zero() {
-            tokio::time::sleep(self.shared.latency).await;
+    pub(crate) fn note_write(&mut self, tenant: Uuid, call: &Call<'_>, status: u16) {
+        let (number, at_ms) = self.stamp();
+        self.counters.writes += 1;
+        if self.writes.len() >= WRITES_LENGTH {
+            self.writes.pop_front();
         }
-        let fault = self.lock().faults.act(FaultHost::Graph, method.as_str(), tidy);
-        let host =
-            header("x-original-host").or(header(header::HOST.as_str())).unwrap_or("localhost");
-        let origin = format!("http://{host}");
-        let tenant =
-            login::bearer(header("authorization")).and_then(|token| self.tokens().tenant(token));
-        let (version, path) = tidy[1..].split_once('/').unwrap_or((&tidy[1..], ""));
-        let mut counted = 1;
-        let answer = match tenant {
-            None => login::no_token(),
-            Some(_) if !["v1.0", "beta"].contains(&version) => {
-                Answer::bad_request("Invalid version. Use v1.0 or beta.")
-            }
-            Some(tenant) if path == "$batch" && method == Method::POST => {
-                match batch::parse(body) {
-                    Err(refusal) => refusal,
-                    Ok(items) => {
-                        counted = u64::try_from(items.len()).unwrap_or(1);
-                        let answers = items.into_iter().map(|item| {
-                            let (path, query) = item.url.split_once('?').unwrap_or((&item.url, ""));
-                            let ask = Ask {
-                                method: &item.method,
-                                version,
-                                path: graph::tidy(path),
-                                query: Query::parse(query),
-                                origin: &origin,
-                            };
-                            (item.id.clone(), self.graph_answer(tenant, &ask))
-                        });
-                        batch::reply(answers.collect())
-                    }
-                }
-            }
-            Some(tenant) => {
-                let ask = Ask {
-                    method: method.as_str(),
-                    version,
-                    path: graph::tidy(path),
-                    query: Query::parse(uri.query().unwrap_or_default()),
-                    origin: &origin,
-                };
-                self.graph_answer(tenant, &ask)
-            }
-        };
-        let answer = match &fault {
-            Some(FaultAction::Status { status, retry_after }) => {
-                let error = Answer::error(*status, "UnknownError", "planned");
-                match retry_after {
-                    Some(text) => error.with_header("Retry-After", text),
-                    None => error,
-                }
-            }
-            _ => answer,
-        };
-        self.note("graph", tenant, method, tidy, answer.status, counted);
-        let here = format!("{origin}{}", uri.path_and_query().map_or("", |path| path.as_str()));
-        act(fault, answer, client_id, &here).await
-    }
-}
-
-/// Carries a fault out on an answer that would have been good.
-async fn act(
-    fault: Option<FaultAction>,
-    mut answer: Answer,
-    client_id: Option<&str>,
-    here: &str,
-) -> Response<Body> {
-    let plain = |status: StatusCode, text: &str| {
-        let mut response = Response::new(Body::from(text.to_owned()));
-        *response.status_mut() = status;
-        response
-    };
-    match fault {
-        None | Some(FaultAction::Status { .. } | FaultAction::WrongTid) => {}
-        Some(FaultAction::Latency { ms }) => tokio::time::sleep(Duration::from_millis(ms)).await,
-        Some(FaultAction::Html) => {
-            return plain(StatusCode::OK, "<html><body>Sign in to the hotel</body></html>");
-        }
-        Some(FaultAction::Malformed) => return plain(StatusCode::OK, "{\"value\": [NaN"),
-        Some(FaultAction::NextLink { url }) => answer.body["@odata.nextLink"] = url.into(),
-        Some(FaultAction::Loop) => answer.body["@odata.nextLink"] = here.into(),
-        Some(FaultAction::Empty) => answer.body = serde_json::json!({"value": []}),
-        Some(FaultAction::Redirect { to }) => {
-            let mut response = plain(StatusCode::FOUND, "");
-            if let Ok(value) = to.parse() {
-                response.headers_mut().insert(header::LOCATION, value);
-            }
-            return response;
-        }
-        Some(FaultAction::Huge { bytes }) => {
-            return plain(StatusCode::OK, &format!("{{\"value\": [\"{}\"]}}", "x".repeat(bytes)));
-        }
-        Some(FaultAction::Truncate) => {
-            return Response::new(Body::new(Cut(b"{\"value\": [{\"id\"")));
-        }
-        Some(FaultAction::Drip) => return Response::new(Body::new(Drip)),
-    }
-    answer.into_response(client_id)
-}
-
-/// A body that breaks off with an error, which cuts the connection.
-struct Cut(&'static [u8]);
-
-impl axum::body::HttpBody for Cut {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        let rest = std::mem::take(&mut self.0);
-        std::task::Poll::Ready(Some(if rest.is_empty() {
-            Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))
-        } else {
-            Ok(http_body::Frame::data(Bytes::from_static(rest)))
-        }))
-    }
-}
-
-/// A body that never comes.
-struct Drip;
-
-impl axum::body::HttpBody for Drip {
-    type Data = Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
-        std::task::Poll::Pending
+        self.writes.push_back(WriteEntry {
+            number,
+            at_ms,
+            tenant,
+            method: call.method.to_owned(),
+            version: call.version.to_owned(),
+            path: call.path.clone(),
+            status,
+            body: match &call.body {
+                Sent::Json(body) => body.clone(),
+                _ => Value::Null,
+            },
+        });
     }
 }

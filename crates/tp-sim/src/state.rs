@@ -1,10 +1,13 @@
 //! What the simulator holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
+
+use crate::approvals::Approval;
 
 /// A pretend tenant, with what a client needs to sign in to it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -21,18 +24,62 @@ pub struct SimTenant {
     pub client_secret: String,
     /// What the app was granted.
     pub permissions: Vec<String>,
-    /// Whether the secret is still good.
+    /// Whether the secret is no longer good.
     #[serde(default)]
     pub secret_expired: bool,
     /// Whether an administrator has consented.
     #[serde(default = "yes")]
     pub consented: bool,
+    /// Certificates of the app registration: DER as base64.
+    #[serde(default)]
+    pub certificates: Vec<String>,
+    /// Workloads whose writes wait for a second administrator; `*` is all.
+    #[serde(default)]
+    pub protected: Vec<String>,
+    /// How long its tokens hold, where it differs from the simulator's.
+    #[serde(default)]
+    pub token_lifetime_s: Option<u64>,
+    /// For so long a new object is not found.
+    #[serde(default)]
+    pub new_objects_hidden_ms: u64,
+    /// The names of its licences.
+    #[serde(default = "licences")]
+    pub licences: Vec<String>,
     /// Objects by path of their collection.
     pub(crate) collections: BTreeMap<String, Vec<Value>>,
+    /// Requests for approval.
+    #[serde(default)]
+    pub(crate) approvals: Vec<Approval>,
+    /// `auditEvents`.
+    #[serde(default)]
+    pub(crate) audit: Vec<Value>,
+    /// How many objects were made by writes: their ids follow from it.
+    #[serde(default)]
+    pub(crate) made: u64,
+    /// Ids that are not found yet.
+    #[serde(skip)]
+    pub(crate) hidden: HashMap<String, Instant>,
 }
 
 const fn yes() -> bool {
     true
+}
+
+pub(crate) fn licences() -> Vec<String> {
+    ["INTUNE_A", "AAD_PREMIUM_P2"].map(str::to_owned).into()
+}
+
+impl SimTenant {
+    /// Whether an object is so new that it is not found.
+    pub(crate) fn hides(&self, id: &str) -> bool {
+        self.hidden.get(id).is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Whether a name or id of a path means this tenant.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        Uuid::try_parse(name).is_ok_and(|id| id == self.id)
+            || self.domain.eq_ignore_ascii_case(name)
+    }
 }
 
 /// An object that a correct client must find.
@@ -63,5 +110,10 @@ impl Estate {
 
     pub(crate) fn tenant_mut(&mut self, id: Uuid) -> Option<&mut SimTenant> {
         self.tenants.iter_mut().find(|tenant| tenant.id == id)
+    }
+
+    /// A tenant by its id or domain.
+    pub(crate) fn named(&self, name: &str) -> Option<&SimTenant> {
+        self.tenants.iter().find(|tenant| tenant.is_named(name))
     }
 }

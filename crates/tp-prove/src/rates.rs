@@ -24,7 +24,7 @@ use crate::world::{Open, Place, World, places};
 
 #[derive(Args, Debug)]
 pub(crate) struct RatesArgs {
-    /// Only this measurement: starts, reuse, lifecycle, wake, fair, history, snapshot
+    /// Only this measurement: phases, starts, reuse, lifecycle, wake, fair, fifo, history, snapshot
     #[arg(long)]
     what: Option<String>,
     /// Only this database: sqlite or postgres
@@ -49,10 +49,13 @@ pub(crate) fn succeeded() -> Ended {
     }
 }
 
-const WHAT: [&str; 8] =
-    ["phases", "starts", "reuse", "lifecycle", "wake", "fair", "history", "snapshot"];
+const WHAT: [&str; 9] =
+    ["phases", "starts", "reuse", "lifecycle", "wake", "fair", "fifo", "history", "snapshot"];
 
 pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
+    if let Some(what) = args.what.as_deref().filter(|what| !WHAT.contains(what)) {
+        anyhow::bail!("there is no measurement \"{what}\"; there are {}", WHAT.join(", "));
+    }
     for place in places() {
         if args.on.as_deref().is_some_and(|on| on != place.name()) {
             continue;

@@ -118,7 +118,9 @@ impl Tree {
 
 /// Whether the file holds tests only.
 fn is_test_file(path: &str) -> bool {
-    path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/testing.rs")
+    ["/tests/", "/testing/"].iter().any(|folder| path.contains(folder))
+        || path.ends_with("/tests.rs")
+        || path.ends_with("/testing.rs")
 }
 
 /// The part of a file before its inline tests.

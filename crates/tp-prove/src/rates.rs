@@ -1,5 +1,9 @@
 //! Rates: starts, reuse answers, claim and finish, wake-up, fairness, and what history costs.
 
+mod history;
+mod snapshot;
+mod wake;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,10 +12,10 @@ use anyhow::Result;
 use clap::Args;
 use futures_util::future::BoxFuture;
 use serde_json::json;
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, mpsc};
 use tokio_util::sync::CancellationToken;
 use tp_domain::counts::RunCounts;
-use tp_domain::ids::{Ids as _, WorkerId};
+use tp_domain::ids::{Ids as _, RunId, WorkerId};
 use tp_domain::operation::OperationKind;
 use tp_domain::run::Outcome;
 use tp_engine::jitter::SystemJitter;
@@ -24,7 +28,7 @@ use crate::world::{Open, Place, World, places};
 
 #[derive(Args, Debug)]
 pub(crate) struct RatesArgs {
-    /// Only this measurement: phases, starts, reuse, lifecycle, wake, fair, fifo, history, snapshot
+    /// Only this measurement: phases, starts, reuse, lifecycle, wake, fair, fifo, history, steady, snapshot
     #[arg(long)]
     what: Option<String>,
     /// Only this database: sqlite or postgres
@@ -49,8 +53,18 @@ pub(crate) fn succeeded() -> Ended {
     }
 }
 
-const WHAT: [&str; 9] =
-    ["phases", "starts", "reuse", "lifecycle", "wake", "fair", "fifo", "history", "snapshot"];
+const WHAT: [&str; 10] = [
+    "phases",
+    "starts",
+    "reuse",
+    "lifecycle",
+    "wake",
+    "fair",
+    "fifo",
+    "history",
+    "steady",
+    "snapshot",
+];
 
 pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
     if let Some(what) = args.what.as_deref().filter(|what| !WHAT.contains(what)) {
@@ -69,11 +83,12 @@ pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
                 "starts" => starts(&place, &args, false).await?,
                 "reuse" => starts(&place, &args, true).await?,
                 "lifecycle" => lifecycle(&place, args.count).await?,
-                "wake" => wake(&place).await?,
+                "wake" => wake::wake(&place).await?,
                 "fair" => fair(&place, false).await?,
                 "fifo" => fair(&place, true).await?,
-                "history" => history(&place).await?,
-                _ => snapshot(&place).await?,
+                "history" => history::history(&place).await?,
+                "steady" => snapshot::steady(&place, snapshot::Snapshot::None).await?,
+                _ => snapshot::steady(&place, snapshot::Snapshot::Held).await?,
             };
             println!("{line}");
         }
@@ -142,11 +157,10 @@ async fn starts(place: &Place, args: &RatesArgs, same: bool) -> Result<serde_jso
     Ok(line)
 }
 
-/// Does nothing, and says when it was begun.
+/// Does nothing.
 #[derive(Debug, Default)]
 struct Nothing {
     done: AtomicUsize,
-    begun: std::sync::Mutex<Vec<(tp_domain::ids::RunId, Instant)>>,
 }
 
 impl Operation for Nothing {
@@ -154,19 +168,33 @@ impl Operation for Nothing {
         OperationKind::InventorySync
     }
 
-    fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
+    fn run<'a>(&'a self, _context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
         Box::pin(async move {
-            if let Ok(mut begun) = self.begun.lock() {
-                begun.push((context.run.id(), Instant::now()));
-            }
             self.done.fetch_add(1, Ordering::SeqCst);
             Ok(Report::default())
         })
     }
 }
 
-fn worker(open: &Open, operation: &Arc<Nothing>, concurrency: u32, per_tenant: u32) -> Worker {
-    let registry = Registry::default().with(Arc::clone(operation) as Arc<dyn Operation>);
+/// Does nothing, and says when it was begun.
+#[derive(Debug)]
+struct Telling(mpsc::UnboundedSender<(RunId, Instant)>);
+
+impl Operation for Telling {
+    fn kind(&self) -> OperationKind {
+        OperationKind::InventorySync
+    }
+
+    fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
+        Box::pin(async move {
+            let _ = self.0.send((context.run.id(), Instant::now()));
+            Ok(Report::default())
+        })
+    }
+}
+
+fn worker(open: &Open, operation: Arc<dyn Operation>, concurrency: u32, per_tenant: u32) -> Worker {
+    let registry = Registry::default().with(operation);
     let options =
         WorkerOptions { concurrency, per_tenant, schedules: false, ..WorkerOptions::default() };
     let id = WorkerId::from_uuid(SystemIds.next());
@@ -208,7 +236,7 @@ async fn drain(open: &Open, per_tenant: u32) -> Result<Duration> {
     let operation = Arc::new(Nothing::default());
     let shutdown = CancellationToken::new();
     let began = Instant::now();
-    let working = tokio::spawn(worker(open, &operation, 1_000, per_tenant).run(shutdown.clone()));
+    let working = tokio::spawn(worker(open, operation, 1_000, per_tenant).run(shutdown.clone()));
     loop {
         let queue = open.store.upkeep().queue().await?;
         if queue.ready + queue.leased == 0 {
@@ -233,37 +261,6 @@ async fn lifecycle(place: &Place, count: usize) -> Result<serde_json::Value> {
     Ok(json!({
         "what": "lifecycle", "on": place.name(), "count": count,
         "per_second": rate(count, took).round(),
-    }))
-}
-
-/// From the answer to a start until its operation begins, with an idle worker.
-async fn wake(place: &Place) -> Result<serde_json::Value> {
-    let world = World::new(place, 1).await?;
-    let open = world.open().await?;
-    let operation = Arc::new(Nothing::default());
-    let shutdown = CancellationToken::new();
-    let working = tokio::spawn(worker(&open, &operation, 8, 8).run(shutdown.clone()));
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut times = Vec::new();
-    for number in 0..500 {
-        let run = open.start(0, number).await?.run().id;
-        let started = Instant::now();
-        loop {
-            let begun = operation.begun.lock().ok().and_then(|list| list.last().copied());
-            if let Some((id, at)) = begun
-                && id == run
-            {
-                times.push(at.saturating_duration_since(started));
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-    shutdown.cancel();
-    working.await?;
-    Ok(json!({
-        "what": "wake", "on": place.name(), "count": times.len(),
-        "p50_ms": percentile(&mut times, 50), "p99_ms": percentile(&mut times, 99),
     }))
 }
 
@@ -300,7 +297,7 @@ async fn fair(place: &Place, fifo: bool) -> Result<serde_json::Value> {
     let operation = Arc::new(Nothing::default());
     let shutdown = CancellationToken::new();
     let began = Instant::now();
-    let working = tokio::spawn(worker(&open, &operation, 64, 100_000).run(shutdown.clone()));
+    let working = tokio::spawn(worker(&open, operation.clone(), 64, 100_000).run(shutdown.clone()));
     let ended_small = if fifo {
         "SELECT count(*) AS n FROM operation_runs WHERE status = 'completed' \
          AND inputs LIKE '%\"type1______\"%'"
@@ -327,89 +324,6 @@ async fn fair(place: &Place, fifo: bool) -> Result<serde_json::Value> {
         "what": if fifo { "fifo" } else { "fair" }, "on": place.name(), "count": total,
         "small_done_s": small_done.as_secs_f64(), "all_done_s": took.as_secs_f64(),
         "per_second": rate(total, took).round(),
-    }))
-}
-
-/// Start, claim and finish with 10,000 and with a million finished runs in the table.
-async fn history(place: &Place) -> Result<serde_json::Value> {
-    let mut rates = Vec::new();
-    for finished in [10_000_u32, 1_000_000] {
-        let tenants = 50;
-        let world = World::new(place, tenants).await?;
-        let open = Arc::new(world.open().await?);
-        no_limit(&open).await?;
-        let url = match place {
-            Place::Sqlite => tp_store::DatabaseUrl::parse(world.url())?,
-            Place::Postgres(_) => tp_store::DatabaseUrl::parse(world.url())?,
-        };
-        open.store.test_fill_runs(open.tenants[0], open.workspace, finished, &url).await;
-        fill(&open, tenants, 1_000, 1_000_000).await?;
-        drain(&open, 100_000).await?;
-        let began = Instant::now();
-        let count = 5_000;
-        fill(&open, tenants, count, 2_000_000).await?;
-        drain(&open, 100_000).await?;
-        rates.push(rate(count, began.elapsed()));
-    }
-    Ok(json!({
-        "what": "history", "on": place.name(),
-        "per_second_10k": rates[0].round(), "per_second_1m": rates[1].round(),
-        "ratio": rates[1] / rates[0],
-    }))
-}
-
-/// Claims while a snapshot is held open for 40 s on PostgreSQL: vacuum can remove nothing.
-async fn snapshot(place: &Place) -> Result<serde_json::Value> {
-    if !place.is_postgres() {
-        return Ok(json!({"what": "snapshot", "on": place.name(), "skipped": "PostgreSQL only"}));
-    }
-    let world = World::new(place, 4).await?;
-    let open = Arc::new(world.open().await?);
-    no_limit(&open).await?;
-    let held = open.store.test_hold_snapshot().await;
-    let stop = CancellationToken::new();
-    let (starter, ending) = (Arc::clone(&open), stop.clone());
-    let starting = tokio::spawn(async move {
-        let mut number = 0;
-        let mut ticks = tokio::time::interval(Duration::from_millis(10));
-        while !ending.is_cancelled() {
-            ticks.tick().await;
-            fill(&starter, 4, 10, number).await?;
-            number += 10;
-        }
-        anyhow::Ok(number)
-    });
-    let id = WorkerId::from_uuid(SystemIds.next());
-    let began = Instant::now();
-    let (mut claimed, mut last) = (0, Vec::new());
-    while began.elapsed() < Duration::from_secs(40) {
-        let asked = Instant::now();
-        let request = tp_store::ClaimRequest {
-            worker: id,
-            kinds: vec![OperationKind::InventorySync],
-            lease: Duration::from_secs(30),
-            per_tenant: 100_000,
-            most: 50,
-        };
-        let runs = open.store.claim_many(request).await?.runs;
-        if runs.is_empty() {
-            open.store.wake().heard().await;
-            continue;
-        }
-        if began.elapsed() > Duration::from_secs(32) {
-            last.push(asked.elapsed());
-        }
-        claimed += runs.len();
-        let ends = runs.into_iter().map(|run| run.finish(succeeded()));
-        futures_util::future::try_join_all(ends).await?;
-    }
-    stop.cancel();
-    let started = starting.await??;
-    drop(held);
-    Ok(json!({
-        "what": "snapshot", "on": place.name(), "started": started, "claimed": claimed,
-        "claim_p50_ms_last_8_s": percentile(&mut last, 50),
-        "claim_p99_ms_last_8_s": percentile(&mut last, 99),
     }))
 }
 

@@ -132,7 +132,7 @@ async fn two_days(place: &Place, size: Size, schedulers: usize) -> Result<Figure
     let fired = open.store.test_count(fired).await;
     let runs = "SELECT count(*) AS n FROM operation_runs WHERE trigger_kind = 'schedule'";
     let runs = open.store.test_count(runs).await;
-    let broken = invariants::broken(&open.store, false).await?;
+    let broken = invariants::broken(&open.store).await;
     open.close().await;
     Ok(Figure::new(
         format!("A7 {schedulers} schedulers, two days of five minutes, {}", place.name()),
@@ -198,7 +198,7 @@ pub(crate) async fn jumps(place: &Place, size: Size) -> Result<Vec<Figure>> {
     let doubles = open.store.test_count(doubles).await;
     let active = "SELECT count(*) AS n FROM operation_runs WHERE status <> 'completed'";
     let active = open.store.test_count(active).await;
-    let broken = invariants::broken(&open.store, false).await?;
+    let broken = invariants::broken(&open.store).await;
     open.close().await;
     Ok(vec![Figure::new(
         format!("A39 clock jumps of up to 2 h, {}", place.name()),

@@ -16,6 +16,7 @@ use tp_domain::run::{Outcome, RunStatus, WaitingReason};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::breaks::break_point;
 use crate::claims::ClaimedRun;
 use crate::db::{Dialect, Reach, Tx};
 use crate::endings::{Ended, end_run};
@@ -264,6 +265,8 @@ impl Upkeep {
             for KeyRow { scope_id, run_id } in parents {
                 match self.roll_up_parent(scope_id, run_id).await {
                     Ok((hints, ended)) => {
+                        break_point!(RollUpStartCommitted, !hints.is_empty());
+                        break_point!(RollUpEndCommitted, ended);
                         done.started += u64::try_from(hints.len()).unwrap_or(0);
                         done.ended += u64::from(ended);
                         hints.into_iter().for_each(|hint| self.store.wake.ring(hint));
@@ -290,7 +293,12 @@ impl Upkeep {
         self.store
             .db
             .write(Reach::All, move |tx| {
-                Box::pin(async move { roll_up_one(tx, &*ids, scope, run).await })
+                Box::pin(async move {
+                    let (hints, ended) = roll_up_one(tx, &*ids, scope, run).await?;
+                    break_point!(RollUpStartWritten, !hints.is_empty());
+                    break_point!(RollUpEndWritten, ended);
+                    Ok((hints, ended))
+                })
             })
             .await
     }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::authority::Authority;
+use crate::breaks::{break_point, timed};
 use crate::db::{Dialect, Reach, Tx};
 use crate::endings::{JOB_DELETE, recount};
 use crate::error::StoreError;
@@ -497,6 +498,7 @@ async fn claim(tx: &mut Tx, queue: &Queue, request: &ClaimRequest) -> Result<Tak
     }
     let runs: Vec<(Uuid, Uuid)> = taken.runs.iter().map(|run| (run.scope_id, run.id)).collect();
     taken.authorities = crate::authority::of_runs(tx, &runs).await?;
+    break_point!(ClaimWritten);
     Ok(taken)
 }
 
@@ -504,11 +506,13 @@ pub(crate) async fn claim_many(store: &Store, request: ClaimRequest) -> Result<C
     if request.kinds.is_empty() || request.most == 0 || store.queue.is_empty() {
         return Ok(Claims::default());
     }
+    timed!(Claim);
     let (queue, worker) = (store.queue.clone(), request.worker);
     let taken = store
         .db
         .write(Reach::All, move |tx| Box::pin(async move { claim(tx, &queue, &request).await }))
         .await?;
+    break_point!(ClaimCommitted, !taken.jobs.is_empty());
     for looked in &taken.looked {
         store.queue.looked(&looked.candidate, looked.cleared, looked.all);
     }

@@ -5,6 +5,7 @@ use tp_domain::operation::Lane;
 use uuid::Uuid;
 
 use crate::Store;
+use crate::breaks::timed;
 use crate::db::Reach;
 use crate::error::StoreError;
 use crate::queue::Hint;
@@ -35,6 +36,7 @@ struct ScopeRow {
 
 /// Finds the scopes with work in any lane and gives each a hint.
 pub(crate) async fn discover(store: &Store) -> Result<(), StoreError> {
+    timed!(Discovery);
     let found = store
         .db
         .read(Reach::All, |tx| {

@@ -19,6 +19,7 @@ use tp_domain::run::{Failure, Outcome, WaitingReason};
 use uuid::Uuid;
 
 use crate::audit::audit;
+use crate::breaks::break_point;
 use crate::claims::{Claimed, ClaimedRun};
 use crate::db::{Db, Reach, Tx};
 use crate::error::StoreError;
@@ -328,28 +329,32 @@ async fn end_group(
         })
         .collect();
     let list = Value::Array(list).to_string();
-    db.write(Reach::All, move |tx| {
-        Box::pin(async move {
-            let now = tx.now();
-            let rows: Vec<GroupRow> = tx.all(stmt!(GROUP_PG, list, now)).await?;
-            let made_good: Vec<Value> = rows
-                .iter()
-                .filter(|row| row.outcome == Outcome::Succeeded.as_str() && voids(&row.kind))
-                .map(|row| {
-                    json!({
-                        "scope_id": row.scope_id,
-                        "kind": row.kind,
-                        "identity_hash": row.identity_hash,
+    let ended = db
+        .write(Reach::All, move |tx| {
+            Box::pin(async move {
+                let now = tx.now();
+                let rows: Vec<GroupRow> = tx.all(stmt!(GROUP_PG, list, now)).await?;
+                let made_good: Vec<Value> = rows
+                    .iter()
+                    .filter(|row| row.outcome == Outcome::Succeeded.as_str() && voids(&row.kind))
+                    .map(|row| {
+                        json!({
+                            "scope_id": row.scope_id,
+                            "kind": row.kind,
+                            "identity_hash": row.identity_hash,
+                        })
                     })
-                })
-                .collect();
-            if !made_good.is_empty() {
-                tx.execute(stmt!(VOID_MANY_PG, Value::Array(made_good).to_string())).await?;
-            }
-            Ok(rows.into_iter().map(|row| RunId::from_uuid(row.id)).collect())
+                    .collect();
+                if !made_good.is_empty() {
+                    tx.execute(stmt!(VOID_MANY_PG, Value::Array(made_good).to_string())).await?;
+                }
+                break_point!(GroupEndWritten);
+                Ok(rows.into_iter().map(|row| RunId::from_uuid(row.id)).collect())
+            })
         })
-    })
-    .await
+        .await;
+    break_point!(GroupEndCommitted, ended.is_ok());
+    ended
 }
 
 async fn end_alone(
@@ -359,13 +364,18 @@ async fn end_alone(
     ended: Ended,
     recorded: bool,
 ) -> Result<(), StoreError> {
-    db.write(claimed.reach(), move |tx| {
-        Box::pin(async move {
-            claimed.check(tx).await?;
-            end_run(tx, &*ids, claimed.scope, claimed.run, &ended, recorded).await
+    let done = db
+        .write(claimed.reach(), move |tx| {
+            Box::pin(async move {
+                claimed.check(tx).await?;
+                end_run(tx, &*ids, claimed.scope, claimed.run, &ended, recorded).await?;
+                break_point!(EndWritten);
+                Ok(())
+            })
         })
-    })
-    .await
+        .await;
+    break_point!(EndCommitted, done.is_ok());
+    done
 }
 
 impl ClaimedRun {

@@ -13,6 +13,7 @@
 mod actions;
 mod audit;
 mod authority;
+mod breaks;
 mod budgets;
 mod children;
 mod claims;

@@ -20,6 +20,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::actions::copy_failed;
 use crate::audit::{actor_id, audit};
+use crate::breaks::break_point;
 use crate::db::{Dialect, Reach, Tx};
 use crate::endings::ATTENTION_INSERT;
 use crate::error::StoreError;
@@ -378,6 +379,7 @@ pub(crate) async fn run_start_with(
                             let scope = unit.scope.uuid();
                             copy_failed(tx, scope, old.uuid(), run.id.uuid()).await?;
                         }
+                        break_point!(StartWritten);
                         Ok(started)
                     })
                 })
@@ -389,6 +391,7 @@ pub(crate) async fn run_start_with(
                 .ok_or(StartRefused::KeyReused)?
         }
     };
+    break_point!(StartCommitted);
     if matches!(&started, Started::Created(run) if run.is_active()) {
         store.wake.ring(new.hint());
     }
@@ -434,7 +437,11 @@ async fn start_as(store: &Store, new: &NewRun, way: Way) -> Result<Started, Stor
     store
         .db
         .write(Reach::Scope(new.scope.uuid()), move |tx| {
-            Box::pin(async move { start_by(tx, &*ids, &unit, way).await })
+            Box::pin(async move {
+                let started = start_by(tx, &*ids, &unit, way).await?;
+                break_point!(StartWritten);
+                Ok(started)
+            })
         })
         .await
 }

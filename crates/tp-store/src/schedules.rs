@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::audit::audit;
+use crate::breaks::break_point;
 use crate::db::{Dialect, Reach, Tx};
 use crate::error::{Refused, StoreError};
 use crate::queue::Hint;
@@ -580,6 +581,7 @@ impl Upkeep {
                     continue;
                 }
             };
+            break_point!(SlotCommitted, fired.fired > 0);
             all.fired += fired.fired;
             all.skipped += fired.skipped;
             all.missed += fired.missed;
@@ -597,6 +599,7 @@ impl Upkeep {
                 Box::pin(async move {
                     let mut fired = Fired::default();
                     let hints = fire(tx, &*ids, scope, id, &mut fired).await?;
+                    break_point!(SlotWritten, fired.fired > 0);
                     Ok((hints, fired))
                 })
             })

@@ -1,5 +1,9 @@
 //! Databases for tests, a clock that stands still, and planned failures. Feature `testing` only.
 
+mod breaks;
+mod fill;
+mod invariants;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +20,10 @@ use crate::{
     Account, Bootstrap, DatabaseUrl, Dialect, Keys, NewUser, Store, StoreError, StoreOptions,
     SystemIds, TimeSource,
 };
+
+pub use breaks::{BreakPoint, Look, break_at, looks_begin, looks_taken};
+pub(crate) use breaks::{Timed, ends_written, reached};
+pub use invariants::{Told, broken, told};
 
 /// A clock that moves only when told to.
 #[derive(Clone, Debug)]

@@ -12,6 +12,7 @@ use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Store;
+use crate::breaks::break_point;
 use crate::claims::Claimed;
 use crate::db::{Dialect, Reach, Tx};
 use crate::endings::{Ended, RUN_BACK, end_if_canceled, end_run, recount};
@@ -215,7 +216,8 @@ impl Upkeep {
         held: Vec<Claimed>,
     ) -> Result<Vec<HeldLease>, StoreError> {
         let store = self.store.clone();
-        self.store
+        let alive: Vec<HeldLease> = self
+            .store
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
@@ -227,13 +229,16 @@ impl Upkeep {
                         (false, Dialect::Postgres) => beat_pg(tx, worker, lease, &held).await?,
                         (false, Dialect::Sqlite) => beat_lite(tx, worker, lease, &held).await?,
                     };
+                    break_point!(BeatWritten, !rows.is_empty());
                     Ok(rows
                         .into_iter()
                         .map(|row| (RunId::from_uuid(row.run_id), row.fence))
                         .collect())
                 })
             })
-            .await
+            .await?;
+        break_point!(BeatCommitted, !alive.is_empty());
+        Ok(alive)
     }
 
     /// Gives back every lease of a worker that shuts down, at once and with the try (F31).
@@ -302,10 +307,12 @@ impl Upkeep {
                     }
                     // A worker that was silent for an hour is gone for good.
                     tx.execute(stmt!(WORKERS_FORGET, now.minus(Duration::from_hours(1)))).await?;
+                    break_point!(SweepWritten, swept != Swept::default());
                     Ok((swept, released))
                 })
             })
             .await?;
+        break_point!(SweepCommitted, swept != Swept::default());
         for (priority, scope, workspace) in released {
             self.ring(priority, scope, workspace);
         }

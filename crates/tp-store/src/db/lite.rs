@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Conn, OpFuture, TimeSource, Tx};
+use crate::breaks::break_point;
 use crate::error::StoreError;
 
 /// How many operations one commit carries at most: a commit costs one fsync, however many it holds.
@@ -130,6 +131,8 @@ async fn write_loop(mut tx: Tx, time: TimeSource, mut inbox: mpsc::Receiver<Requ
 /// Runs a batch in one transaction. Nobody is answered before the commit has been.
 async fn commit_batch(tx: &mut Tx, batch: Vec<Request>) {
     let mut answers = Vec::with_capacity(batch.len());
+    #[cfg(feature = "testing")]
+    let ends = crate::testing::ends_written();
     let mut broken = tx.raw("BEGIN IMMEDIATE").await.err();
     for Request { op, answer } in batch {
         if broken.is_some() {
@@ -150,6 +153,7 @@ async fn commit_batch(tx: &mut Tx, batch: Vec<Request>) {
         }
         answers.push((answer, result));
     }
+    break_point!(GroupEndWritten, crate::testing::ends_written() > ends + 1);
     let committed = match broken {
         None => tx.raw("COMMIT").await,
         Some(error) => Err(error),
@@ -164,6 +168,7 @@ async fn commit_batch(tx: &mut Tx, batch: Vec<Request>) {
         }
         return;
     }
+    break_point!(GroupEndCommitted, crate::testing::ends_written() > ends + 1);
     for (answer, result) in answers {
         let _ = answer.send(result);
     }

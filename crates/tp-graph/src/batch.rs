@@ -160,6 +160,7 @@ impl GraphSession {
                 Verdict::Good => {
                     steps.push(match body {
                         Some(body) => self.take(open, body),
+                        None if status == 204 => self.take(open, Value::Null),
                         None => Step::Done(open.index, Err(refused(ReasonCode::MalformedResponse))),
                     });
                     continue;
@@ -203,6 +204,11 @@ impl GraphSession {
     /// Puts a page to what is there; done when there is no further one.
     fn take(&self, mut open: Box<Open>, body: Value) -> Step {
         let fault = |reason, open: &Open| Step::Done(open.index, Err(GraphError::new(reason)));
+        if body.is_null() {
+            // "No content": there is nothing, and nothing more.
+            let nothing = if open.ask.is_set { Value::Array(Vec::new()) } else { Value::Null };
+            return Step::Done(open.index, Ok(nothing));
+        }
         if !open.ask.is_set {
             return match body {
                 Value::Object(_) | Value::String(_) => Step::Done(open.index, Ok(body)),

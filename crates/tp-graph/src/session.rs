@@ -317,6 +317,9 @@ impl GraphSession {
         };
         let answer = self.graph.call(call).await?;
         drop(permit);
+        if answer.status == 204 {
+            return Ok((Value::Null, 0));
+        }
         let value = serde_json::from_slice(&answer.body).map_err(|_| {
             let id = answer.request_id.clone();
             GraphError::answered(ReasonCode::MalformedResponse, answer.status, id)

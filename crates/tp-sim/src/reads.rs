@@ -154,7 +154,10 @@ impl Reader<'_> {
         }
         let known = place.route.and_then(|route| route.navigation.iter().find(is));
         let held = object.as_object().and_then(|map| map.keys().find(is));
-        let Some(own) = known.or(held) else {
+        // Navigation of a part: known, also where this one holds none of it.
+        let nested = crate::shape::NESTED.iter().find(|own| own.eq_ignore_ascii_case(name));
+        let nested = nested.map(|own| (*own).to_owned());
+        let Some(own) = known.or(held).or(nested.as_ref()) else {
             return Answer::bad_request(&format!("Resource not found for the segment '{name}'."));
         };
         let context = format!("{context}/{own}");
@@ -165,7 +168,7 @@ impl Reader<'_> {
         match object.get(own) {
             Some(Value::Array(parts)) => self.parts(place, parts, deeper, &context),
             Some(part @ Value::Object(_)) => self.part(place, part, deeper, &context),
-            None if !one => self.parts(place, &[], deeper, &context),
+            None | Some(Value::Null) if !one => self.parts(place, &[], deeper, &context),
             None | Some(Value::Null) => Answer::nothing(204),
             Some(value) => Answer::ok(json!({
                 "@odata.context": self.context(&context), "value": value,

@@ -8,7 +8,7 @@ use crate::query::Expand;
 use crate::routes::Route;
 
 /// Navigation within navigation.
-const NESTED: [&str; 4] =
+pub(crate) const NESTED: [&str; 4] =
     ["scheduledActionConfigurations", "definition", "presentationValues", "presentation"];
 
 /// What never comes back.
@@ -41,6 +41,10 @@ fn has(names: &[String], name: &str) -> bool {
 
 impl Shape<'_> {
     fn navigation(&self, name: &str) -> bool {
+        // Contained in the policy and sent with it (authenticationmethodspolicy-get.md).
+        if name == "authenticationMethodConfigurations" {
+            return false;
+        }
         match self.route {
             Some(route) => has(&route.navigation, name),
             None => NESTED.contains(&name),

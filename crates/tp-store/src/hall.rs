@@ -25,6 +25,9 @@ use crate::tenants::bad_row;
 
 /// A session ends after this long without a request (TRUST §6, 4).
 const SESSION_IDLE: Duration = Duration::from_mins(30);
+/// A session that was used later than now was so before the clock was set back: how long ago cannot be told,
+/// so it ends (TRUST A39). Clocks of several machines differ by less than this.
+const SESSION_AHEAD: Duration = Duration::from_mins(2);
 /// A session ends this long after sign-in, whatever happens.
 const SESSION_LIFE: Duration = Duration::from_hours(12);
 /// "Last used" is written at most this often: a page view is not worth a commit.
@@ -153,7 +156,8 @@ VALUES ($1, $2, $3, $4, $5, $5, $6)";
 const SESSION_GET: &str = "\
 SELECT s.id, s.user_id, s.workspace_id, s.last_used_at, u.name
 FROM sessions s JOIN users u ON u.id = s.user_id
-WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND u.status = 'active'";
+WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND s.last_used_at <= $4
+  AND u.status = 'active'";
 const SESSION_USED: &str =
     "UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2";
 const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
@@ -301,7 +305,8 @@ impl Hall {
         secret: &SessionSecret,
     ) -> Result<Option<Actor>, StoreError> {
         let now = self.store.now();
-        let stmt = stmt!(SESSION_GET, secret.hash(), now, now.minus(SESSION_IDLE));
+        let ahead = now.plus(SESSION_AHEAD);
+        let stmt = stmt!(SESSION_GET, secret.hash(), now, now.minus(SESSION_IDLE), ahead);
         let row: Option<SessionRow> =
             self.store.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;
         let Some(row) = row else { return Ok(None) };

@@ -2,5 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod reading;
 mod sync;
 mod world;

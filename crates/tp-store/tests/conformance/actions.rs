@@ -259,7 +259,7 @@ async fn a_cancel_that_was_asked_for_beats_the_next_try() {
                 _ => {
                     let whole = world.whole::<ManageSettings>().await;
                     let place = ScopeId::Tenant(world.contoso);
-                    assert!(whole.run_release(place, id).await.unwrap());
+                    assert!(whole.run_release(place, id, None).await.unwrap());
                 }
             }
             let run = world.run("contoso", id).await;

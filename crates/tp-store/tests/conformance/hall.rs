@@ -88,3 +88,18 @@ async fn a_token_is_as_narrow_as_it_was_made() {
         assert!(ApiTokenSecret::parse(text).is_none());
     }
 }
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_prolongs_no_session() {
+    for world in worlds().await {
+        let hall = world.store().hall();
+        let account = hall.account_by_email("owner@example.com").await.unwrap().unwrap();
+        let session =
+            hall.session_create(&account, account.workspace.unwrap(), None).await.unwrap();
+        world.db.clock.set_back(Duration::from_mins(1));
+        assert!(hall.actor_of_session(&session.secret).await.unwrap().is_some(), "machines differ");
+        world.db.clock.set_back(Duration::from_hours(2));
+        let seen = hall.actor_of_session(&session.secret).await.unwrap();
+        assert!(seen.is_none(), "{}", world.db.name());
+    }
+}

@@ -347,7 +347,7 @@ impl System {
         let now = self.now();
         let (id, run) = &mut self.runs[index];
         let place = ScopeId::Tenant(self.tenants[usize::from(run.tenant)].0);
-        let released = whole.run_release(place, *id).await.unwrap();
+        let released = whole.run_release(place, *id, None).await.unwrap();
         let holds = match run.job {
             Some(Job::Leased { .. }) => true,
             Some(Job::Ready { waits, .. }) => waits,

@@ -16,7 +16,7 @@ use tp_domain::time::{Clock, Timestamp};
 use crate::sign_in::Access;
 
 /// A borrowed lot is used within this time or forgotten: what is hoarded here is missing elsewhere.
-const LOT_LIFE: Duration = Duration::from_secs(2);
+const LOT_LIFE: Duration = Duration::from_millis(500);
 
 /// The largest lot, and the smallest share of a window that one lot may be.
 const LARGEST_LOT: u32 = 20;

@@ -1,5 +1,7 @@
 //! What went wrong at Graph, as a reason code. No text of an answer is kept (rule I-7).
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tp_domain::reason::ReasonCode;
 
@@ -10,15 +12,26 @@ pub struct GraphError {
     reason: ReasonCode,
     status: Option<u16>,
     request_id: Option<String>,
+    postponed: Option<Duration>,
 }
 
 impl GraphError {
     pub(crate) const fn new(reason: ReasonCode) -> Self {
-        Self { reason, status: None, request_id: None }
+        Self { reason, status: None, request_id: None, postponed: None }
     }
 
     pub(crate) fn answered(reason: ReasonCode, status: u16, request_id: Option<String>) -> Self {
-        Self { reason, status: Some(status), request_id }
+        Self { status: Some(status), request_id, ..Self::new(reason) }
+    }
+
+    /// Graph may be asked again after this wait, which is too long for holding a worker's place.
+    pub(crate) fn postponed_by(reason: ReasonCode, wait: Duration) -> Self {
+        Self { postponed: Some(wait), ..Self::new(reason) }
+    }
+
+    /// After which wait the run should go on, where it is only too early.
+    pub const fn postponed(&self) -> Option<Duration> {
+        self.postponed
     }
 
     /// Why.

@@ -42,6 +42,8 @@ pub struct GraphOptions {
     pub max_listing_bytes: usize,
     /// How long the waits of one request may be together.
     pub patience: Duration,
+    /// A longer single wait is not slept through: the run gives its place away meanwhile.
+    pub longest_sleep: Duration,
     /// How often one request is tried.
     pub attempts: u32,
     /// Scales the documented limits of Graph: below 1 leaves room for other tools of the tenant.
@@ -58,6 +60,7 @@ impl Default for GraphOptions {
             max_page_bytes: 64 << 20,
             max_listing_bytes: 512 << 20,
             patience: Duration::from_mins(5),
+            longest_sleep: Duration::from_secs(30),
             attempts: 8,
             budget_scale: 1.0,
         }
@@ -237,7 +240,7 @@ impl Graph {
             waited = self.wait_for_group(&call, waited).await?;
             attempt += 1;
             let token = self.token(call.access, None, call.observer).await?;
-            self.take_from_budget(&call).await;
+            self.take_from_budget(&call).await?;
             let url = call.url.clone();
             let request = match call.body {
                 None => client.request(Method::GET, url),
@@ -304,11 +307,14 @@ impl Graph {
 
     /// Waits for a share of Graph's limits. It always comes: this is pacing, not refusal, so it does not
     /// count as a wait of the request. A wait that people would notice is said.
-    async fn take_from_budget(&self, call: &Call<'_>) {
+    async fn take_from_budget(&self, call: &Call<'_>) -> Result<(), GraphError> {
         for _ in 0..call.counts {
             while let Some(wait) =
                 self.purse.take(call.access, call.group, BudgetUse::Read, call.lane).await
             {
+                if wait > self.options.longest_sleep {
+                    return Err(GraphError::postponed_by(ReasonCode::GraphThrottled, wait));
+                }
                 if wait >= NOTICEABLE {
                     let until = self.clock.now().plus(wait);
                     call.observer.waits(until, ReasonCode::GraphThrottled);
@@ -317,6 +323,7 @@ impl Graph {
                 tokio::time::sleep(wait.mul_f64(1.0 + (self.chance)() * 0.1)).await;
             }
         }
+        Ok(())
     }
 
     /// Waits, says so, and gives up when all waits of a request together are too long.
@@ -327,6 +334,9 @@ impl Graph {
         reason: ReasonCode,
         observer: &dyn WaitObserver,
     ) -> Result<Duration, GraphError> {
+        if wait > self.options.longest_sleep && reason == ReasonCode::GraphThrottled {
+            return Err(GraphError::postponed_by(reason, wait));
+        }
         let total = waited + wait;
         if total > self.options.patience {
             return Err(GraphError::new(reason));

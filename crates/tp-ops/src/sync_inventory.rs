@@ -30,6 +30,9 @@ use crate::{Tools, observe};
 /// Types that are read at once. Each is bounded by Graph's limits; more would only wait there.
 const TYPES_AT_ONCE: usize = 4;
 
+/// A tenant that is throttled for longer is not read by this run any more.
+const LONGEST_WAIT: Duration = Duration::from_hours(6);
+
 /// How long a run waits before it asks again whether another has let go of its types.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
@@ -235,6 +238,12 @@ impl SyncInventoryOperation {
         tally: &mut Tally,
     ) -> Result<(), Stop> {
         let reason = error.reason();
+        if let Some(wait) = error.postponed()
+            && run.now().since(run.started_at()) < LONGEST_WAIT
+        {
+            // What was read stays; the rest is read when Graph allows it, by whoever is free then.
+            return Err(Stop::Wait { waiting: WaitingReason::Throttled, wait });
+        }
         if is_connection_fault(reason) {
             return Err(Stop::Failed { reason, failures: std::mem::take(&mut tally.failures) });
         }

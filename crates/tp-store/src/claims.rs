@@ -41,18 +41,21 @@ SELECT workspace_id, scope_id, count(*) AS n FROM jobs WHERE state = 'leased'
 GROUP BY workspace_id, scope_id";
 const RUN_CLAIMED: &str = "\
 UPDATE operation_runs
-SET status = 'running', started_at = COALESCE(started_at, $3), heartbeat_at = $3, attempt = $4,
+SET status = 'running', heartbeat_at = $3, attempt = $4,
+    started_at = COALESCE(started_at, CASE WHEN created_at > $3 THEN created_at ELSE $3 END),
     waiting_reason = NULL, waiting_until = NULL, revision = revision + 1
 WHERE scope_id = $1 AND id = $2 AND status <> 'completed'
-RETURNING scope_id, id, kind, inputs, succeeded, failed, skipped, total, max_attempts, cancel_requested_at";
+RETURNING scope_id, id, kind, inputs, succeeded, failed, skipped, total, max_attempts, cancel_requested_at,
+          started_at";
 const RUNS_CLAIMED_PG: &str = "\
 UPDATE operation_runs r
-SET status = 'running', started_at = COALESCE(r.started_at, $2), heartbeat_at = $2, attempt = c.attempt,
+SET status = 'running', started_at = COALESCE(r.started_at, GREATEST(r.created_at, $2)), heartbeat_at = $2,
+    attempt = c.attempt,
     waiting_reason = NULL, waiting_until = NULL, revision = r.revision + 1
 FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS c(scope_id UUID, run_id UUID, attempt BIGINT)
 WHERE r.scope_id = c.scope_id AND r.id = c.run_id AND r.status <> 'completed'
 RETURNING r.scope_id, r.id, r.kind, r.inputs, r.succeeded, r.failed, r.skipped, r.total, r.max_attempts,
-          r.cancel_requested_at";
+          r.cancel_requested_at, r.started_at";
 // FOR UPDATE on PostgreSQL: the sweeper cannot take the lease away between this and the commit.
 const FENCE_PG: &str = "\
 SELECT run_id AS id FROM jobs
@@ -93,6 +96,7 @@ struct ClaimedRow {
     total: Option<i64>,
     max_attempts: i64,
     cancel_requested_at: Option<i64>,
+    started_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -205,6 +209,7 @@ pub struct ClaimedRun {
     max_attempts: u32,
     authority: Authority,
     canceled: bool,
+    started_at: Timestamp,
     progress: Progress,
     /// Whether items or steps hold the counts, so that they are counted again at the end.
     pub(crate) recorded: AtomicBool,
@@ -561,6 +566,7 @@ impl ClaimedRun {
             max_attempts: u32::try_from(run.max_attempts).map_err(|_| bad("max_attempts"))?,
             authority,
             canceled: run.cancel_requested_at.is_some(),
+            started_at: Timestamp::from_micros(run.started_at),
             progress: Progress::new(counts),
             // A run that was taken over may have recorded something before.
             recorded: AtomicBool::new(job.fence > 1),
@@ -605,6 +611,11 @@ impl ClaimedRun {
     /// Whether somebody had asked to cancel it before it was claimed.
     pub const fn canceled(&self) -> bool {
         self.canceled
+    }
+
+    /// When a worker first took it.
+    pub const fn started_at(&self) -> Timestamp {
+        self.started_at
     }
 
     /// What it says of itself. Written by the engine, at most twice a second.

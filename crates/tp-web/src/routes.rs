@@ -184,7 +184,6 @@ fn api_routes() -> Vec<Route> {
         ),
         act("/api/v1/notifications/read", Asks::SignIn, post(me::read_all)),
         act("/api/v1/notifications/{id}/read", Asks::SignIn, post(me::read_one)),
-        show("/api/v1/policy-types", Asks::SignIn, get(reference::policy_types)),
         show("/api/v1/reason-codes", Asks::SignIn, get(reference::reason_codes)),
         show("/api/v1/tenants", Asks::SignIn, get(tenants::list)),
         act("/api/v1/tenants", Asks::SignIn, post(tenants::add)),

@@ -6,7 +6,7 @@ use tp_domain::completeness::Completeness;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
-use tp_domain::run::{Outcome, RunStatus};
+use tp_domain::run::{Outcome, RunStatus, WaitingReason};
 use tp_sim::ExpectedObject;
 use tp_sim::faults::Fault;
 use tp_store::PolicyFilter;
@@ -218,13 +218,16 @@ async fn a_short_throttle_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_throttle_longer_than_a_run_may_wait_is_tried_again_later() {
+async fn a_long_throttle_is_not_waited_out_in_a_workers_place() {
     for world in worlds(None).await {
         let rule = serde_json::json!([{"action": {"kind": "status", "status": 429, "retry_after": "600"}, "match": {"host": "graph"}}]);
         world.sim.sim.set_faults(faults(rule));
         let run = world.sync(only("roleScopeTag")).await;
         assert_eq!(run.state.status(), RunStatus::Running, "{}", world.db.name());
-        assert_eq!(run.reason, Some(ReasonCode::GraphThrottled));
+        let waiting = run.waiting.unwrap();
+        assert_eq!(waiting.reason, WaitingReason::Throttled);
+        assert!(waiting.until.since(world.db.store.now()) >= Duration::from_secs(590));
+        assert_eq!((run.reason, run.attempt), (None, 0), "no try was used up");
         assert_eq!(world.sim.sim.graph_requests(), 1, "nobody asks within the told time");
     }
 }

@@ -135,5 +135,11 @@ async fn no_run_ends_before_it_began() {
         claim.finish(crate::util::succeeded()).await.unwrap();
         let state = world.run("contoso", id).await.state;
         assert!(state.completed_at() >= state.started_at(), "{}", world.db.name());
+        // And none begins before it was asked for.
+        let id = world.start("fabrikam", SyncInventory::everything()).await.run().id;
+        world.db.clock.set_back(Duration::from_hours(2));
+        world.claim(1).await.unwrap();
+        let state = world.run("fabrikam", id).await.state;
+        assert!(state.started_at() >= Some(state.created_at()), "{}", world.db.name());
     }
 }

@@ -22,8 +22,8 @@ pub struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Requests for one object beyond the listing, one page and one child each, conditional parts not
-    /// counted.
+    /// Requests for one object beside the listing, where each part fits on one page. Not counted: parts
+    /// below children and parts that only some objects have.
     pub fn requests_per_object(&self) -> usize {
         let parts = self.parts.iter().filter(|part| {
             part.any_positive.is_empty() && part.when.types.is_empty() && !part.is_nested()

@@ -8,6 +8,7 @@
 mod files;
 
 pub mod assignments;
+pub mod body;
 pub mod capabilities;
 pub mod check;
 pub mod contract;

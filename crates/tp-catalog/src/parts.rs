@@ -20,6 +20,9 @@ pub struct Subresource {
     pub part: PartOf,
     /// How it is read.
     pub read: Ways,
+    /// Whether a body carries it although it is a navigation property.
+    #[serde(default)]
+    pub in_body: bool,
     /// Whether its order says something.
     pub order: Order,
     /// Places that tell an element of a set from the others.

@@ -1,6 +1,6 @@
 //! TRUST A5: workers frozen for three leases, then woken: they change nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rand::RngExt as _;
@@ -8,24 +8,29 @@ use tokio::process::Child;
 
 use crate::figure::{Figure, Size};
 use crate::kills::{Ends, Seen, check};
-use crate::world::{LEASE, Open, Place, WorkerProcess, World, kill, signal};
+use crate::world::{LEASE, Open, Place, RUNNING, WorkerProcess, World, kill, signal};
 
 const AT_ONCE: usize = 10;
 
-const VICTIM: WorkerProcess =
-    WorkerProcess { items: 60, item_ms: 30, concurrency: 1, pause_at: None, exit_when_idle: false };
+fn victim() -> WorkerProcess {
+    WorkerProcess { items: 60, item_ms: 30, concurrency: 1, ..WorkerProcess::default() }
+}
 
-/// Freezes all at moments of their own, and wakes each after three leases.
-async fn freeze(victims: &[Child], size: Size, round: u64) -> Result<()> {
+/// Freezes all at moments of their own, and wakes each after three leases. Says when the first was
+/// frozen.
+async fn freeze(victims: &[Child], size: Size, round: u64) -> Result<Instant> {
     let mut chance = size.chance(1_000 + round);
     let waits: Vec<u64> = victims.iter().map(|_| chance.random_range(200..1_900)).collect();
     let frozen = victims.iter().zip(waits).map(|(victim, wait)| async move {
         tokio::time::sleep(Duration::from_millis(wait)).await;
         signal(victim, "STOP").await?;
+        let stopped = Instant::now();
         tokio::time::sleep(LEASE * 3).await;
-        signal(victim, "CONT").await
+        signal(victim, "CONT").await?;
+        anyhow::Ok(stopped)
     });
-    futures_util::future::try_join_all(frozen).await.map(drop)
+    let stopped = futures_util::future::try_join_all(frozen).await?;
+    Ok(stopped.into_iter().min().unwrap_or_else(Instant::now))
 }
 
 /// On PostgreSQL another worker takes the runs over while their workers are frozen.
@@ -37,13 +42,17 @@ async fn on_postgres(place: &Place, wanted: usize, size: Size) -> Result<Seen> {
     while seen.kills < wanted {
         let victims = start_all(&world, &open, round).await?;
         // Only when the victims have the runs.
-        let running = "SELECT count(*) AS n FROM operation_runs WHERE status = 'running'";
-        while usize::try_from(open.store.test_count(running).await)? < victims.len() {
+        while usize::try_from(open.store.test_count(RUNNING).await)? < victims.len() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let heir = world.worker(&WorkerProcess { concurrency: 10, ..VICTIM })?;
-        freeze(&victims, size, u64::try_from(round)?).await?;
-        open.idle(Duration::from_mins(1)).await?;
+        let heir = world.worker(&WorkerProcess { concurrency: 10, ..victim() })?;
+        // The heir has ended the runs while their workers were still frozen, or soon after.
+        let idle = async {
+            open.idle(Duration::from_mins(1)).await?;
+            anyhow::Ok(Instant::now())
+        };
+        let (frozen, idle) = tokio::join!(freeze(&victims, size, u64::try_from(round)?), idle);
+        seen.slowest = seen.slowest.max(idle?.saturating_duration_since(frozen?));
         seen.changed += ends.look(&open).await;
         // Awake again, with whatever they still had in hand.
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -63,7 +72,7 @@ async fn start_all(world: &World, open: &Open, round: usize) -> Result<Vec<Child
     let mut victims = Vec::new();
     for tenant in 0..world.tenants() {
         open.start(tenant, round).await?;
-        victims.push(world.worker(&VICTIM)?);
+        victims.push(world.worker(&victim())?);
     }
     Ok(victims)
 }
@@ -74,13 +83,16 @@ async fn on_sqlite(rounds: usize, size: Size, lane: u64) -> Result<Seen> {
     let (mut seen, mut ends) = (Seen::default(), Ends::default());
     for round in 0..rounds {
         let open = world.open().await?;
+        seen.changed += ends.look(&open).await;
         open.start(0, round).await?;
         open.close().await;
-        let options = WorkerProcess { exit_when_idle: true, ..VICTIM };
+        let options = WorkerProcess { exit_when_idle: true, ..victim() };
         let mut victims = vec![world.worker(&options)?];
         freeze(&victims, size, lane * 100 + u64::try_from(round)?).await?;
+        let woken = Instant::now();
         let ended = tokio::time::timeout(Duration::from_mins(1), victims[0].wait()).await??;
         anyhow::ensure!(ended.success(), "a woken worker has failed");
+        seen.slowest = seen.slowest.max(woken.elapsed());
         seen.kills += 1;
     }
     let open = world.open().await?;
@@ -108,7 +120,7 @@ pub(crate) async fn freezes(place: &Place, size: Size) -> Result<Vec<Figure>> {
     let holds = seen.clean() && seen.kills >= wanted;
     Ok(vec![Figure::new(
         format!("A5 freezes of three leases, {}", place.name()),
-        format!(">= {wanted} freezes, 0 double effects, 0 overwritten ends"),
+        format!(">= {wanted} freezes, 0 double effects, 0 overwritten ends, recovery <= 13 s"),
         seen.words("freezes"),
         holds,
     )])

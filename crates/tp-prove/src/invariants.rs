@@ -13,3 +13,8 @@ pub(crate) async fn broken(store: &Store) -> Vec<String> {
     println!("{told}");
     rules_broken(store, LEASE).await
 }
+
+/// The broken rules as the end of a sentence; nothing when there is none.
+pub(crate) fn words(broken: &[String]) -> String {
+    broken.iter().flat_map(|rule| ["; ", rule]).collect()
+}

@@ -1,21 +1,18 @@
-//! TRUST A3, A38: workers killed at every step of a run, and at random moments.
+//! TRUST A3: workers killed at every step of a run; what kills and freezes are judged by.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use rand::RngExt as _;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Child;
+use anyhow::{Result, ensure};
 use tp_store::Dialect;
 
 use crate::figure::{Figure, Size};
 use crate::invariants;
-use crate::world::{Open, Place, WorkerProcess, World, kill};
+use crate::world::{Open, Place, RECOVERY, WorkerProcess, World, kill, until_said};
 
 /// Runs that are worked on and killed at once on PostgreSQL; worlds at once on SQLite.
-const AT_ONCE: usize = 10;
-const WORLDS: usize = 4;
+pub(crate) const AT_ONCE: usize = 10;
+pub(crate) const WORLDS: usize = 4;
 
 /// What a phase has seen.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +41,11 @@ impl Seen {
     }
 
     pub(crate) fn clean(&self) -> bool {
-        self.doubles == 0 && self.lies == 0 && self.changed == 0 && self.broken.is_empty()
+        self.doubles == 0
+            && self.lies == 0
+            && self.changed == 0
+            && self.broken.is_empty()
+            && self.slowest <= RECOVERY
     }
 
     pub(crate) fn words(&self, what: &str) -> String {
@@ -58,10 +59,7 @@ impl Seen {
             self.lies,
             self.changed,
         );
-        for rule in &self.broken {
-            text.push_str("; ");
-            text.push_str(rule);
-        }
+        text.push_str(&invariants::words(&self.broken));
         text
     }
 }
@@ -122,21 +120,23 @@ pub(crate) async fn check(world: &World, open: &Open, ends: &mut Ends) -> Result
     })
 }
 
-async fn paused(child: &mut Child) -> Result<()> {
-    let output = child.stdout.take().context("the process has no output")?;
-    let mut lines = BufReader::new(output).lines();
-    let line = tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await??;
-    ensure!(line.as_deref() == Some("paused"), "the process ended before its step: {line:?}");
-    Ok(())
-}
-
-async fn finish(world: &World, options: &WorkerProcess) -> Result<Duration> {
-    let began = Instant::now();
-    let heir = WorkerProcess { pause_at: None, exit_when_idle: true, concurrency: 10, ..*options };
+/// Lets another worker go on until nothing is left; says how long it took from the kill.
+pub(crate) async fn finish(
+    world: &World,
+    options: &WorkerProcess,
+    killed: Instant,
+) -> Result<Duration> {
+    let heir = WorkerProcess {
+        pause_at: None,
+        break_at: None,
+        exit_when_idle: true,
+        concurrency: 10,
+        ..*options
+    };
     let mut child = world.worker(&heir)?;
     let status = tokio::time::timeout(Duration::from_mins(1), child.wait()).await??;
     ensure!(status.success(), "the worker that went on has failed");
-    Ok(began.elapsed())
+    Ok(killed.elapsed())
 }
 
 /// On SQLite: one run after the other, each in a process that is killed and started again.
@@ -146,20 +146,17 @@ async fn steps_on_sqlite(steps: Vec<u32>, items: u32) -> Result<Seen> {
     let mut ends = Ends::default();
     for (number, step) in steps.into_iter().enumerate() {
         let open = world.open().await?;
+        seen.changed += ends.look(&open).await;
         open.start(0, number).await?;
         open.close().await;
-        let options = WorkerProcess {
-            items,
-            item_ms: 0,
-            concurrency: 1,
-            pause_at: Some(step),
-            exit_when_idle: false,
-        };
+        let pause_at = Some(step);
+        let options = WorkerProcess { items, concurrency: 1, pause_at, ..WorkerProcess::default() };
         let mut victim = world.worker(&options)?;
-        paused(&mut victim).await?;
+        until_said(&mut victim, "paused").await?;
         kill(victim).await?;
+        let killed = Instant::now();
         seen.kills += 1;
-        seen.slowest = seen.slowest.max(finish(&world, &options).await?);
+        seen.slowest = seen.slowest.max(finish(&world, &options, killed).await?);
     }
     let open = world.open().await?;
     seen.add(check(&world, &open, &mut ends).await?);
@@ -177,31 +174,19 @@ async fn steps_on_postgres(place: &Place, steps: Vec<u32>, items: u32) -> Result
         for tenant in 0..steps.len() {
             open.start(tenant, round).await?;
         }
+        let options = WorkerProcess { items, concurrency: 1, ..WorkerProcess::default() };
         let mut victims = Vec::new();
         for step in steps {
-            let options = WorkerProcess {
-                items,
-                item_ms: 0,
-                concurrency: 1,
-                pause_at: Some(*step),
-                exit_when_idle: false,
-            };
-            let mut victim = world.worker(&options)?;
-            paused(&mut victim).await?;
+            let mut victim = world.worker(&WorkerProcess { pause_at: Some(*step), ..options })?;
+            until_said(&mut victim, "paused").await?;
             victims.push(victim);
         }
+        let killed = Instant::now();
         for victim in victims {
             kill(victim).await?;
             seen.kills += 1;
         }
-        let options = WorkerProcess {
-            items,
-            item_ms: 0,
-            concurrency: 10,
-            pause_at: None,
-            exit_when_idle: true,
-        };
-        seen.slowest = seen.slowest.max(finish(&world, &options).await?);
+        seen.slowest = seen.slowest.max(finish(&world, &options, killed).await?);
         seen.changed += ends.look(&open).await;
     }
     seen.add(check(&world, &open, &mut ends).await?);
@@ -233,108 +218,7 @@ pub(crate) async fn at_every_step(place: &Place, size: Size) -> Result<Vec<Figur
     let holds = seen.clean() && seen.kills == wanted && seen.runs == wanted;
     Ok(vec![Figure::new(
         format!("A3 kill at every step of {items} items, {}", place.name()),
-        format!("{wanted} steps, 0 stuck, 0 double effects, counts exact"),
-        seen.words("kills"),
-        holds,
-    )])
-}
-
-const RANDOM_ITEMS: u32 = 60;
-const RANDOM_ITEM_MS: u64 = 4;
-
-async fn random_on_sqlite(kills: usize, size: Size, lane: u64) -> Result<Seen> {
-    let mut chance = size.chance(lane);
-    let world = World::new(&Place::Sqlite, 1).await?;
-    let mut seen = Seen::default();
-    let mut ends = Ends::default();
-    let options = WorkerProcess {
-        items: RANDOM_ITEMS,
-        item_ms: RANDOM_ITEM_MS,
-        concurrency: 1,
-        pause_at: None,
-        exit_when_idle: false,
-    };
-    let mut number = 0;
-    while seen.kills < kills {
-        let open = world.open().await?;
-        open.start(0, number).await?;
-        open.close().await;
-        number += 1;
-        let before = world.evidence()?.len();
-        let victim = world.worker(&options)?;
-        tokio::time::sleep(Duration::from_millis(chance.random_range(5..600))).await;
-        kill(victim).await?;
-        // Only a kill before the last effect hit a run for sure.
-        if world.evidence()?.len() < before + usize::try_from(RANDOM_ITEMS)? {
-            seen.kills += 1;
-        }
-        seen.slowest = seen.slowest.max(finish(&world, &options).await?);
-    }
-    let open = world.open().await?;
-    seen.add(check(&world, &open, &mut ends).await?);
-    open.close().await;
-    Ok(seen)
-}
-
-async fn random_on_postgres(place: &Place, kills: usize, size: Size) -> Result<Seen> {
-    let mut chance = size.chance(77);
-    let world = World::new(place, AT_ONCE).await?;
-    let open = world.open().await?;
-    let mut seen = Seen::default();
-    let mut ends = Ends::default();
-    let options = WorkerProcess {
-        items: RANDOM_ITEMS,
-        item_ms: 20,
-        concurrency: 1,
-        pause_at: None,
-        exit_when_idle: false,
-    };
-    let mut round = 0;
-    while seen.kills < kills {
-        let mut victims = Vec::new();
-        for tenant in 0..AT_ONCE {
-            open.start(tenant, round).await?;
-            victims.push(world.worker(&options)?);
-        }
-        round += 1;
-        let waits: Vec<u64> = (0..AT_ONCE).map(|_| chance.random_range(100..1_800)).collect();
-        let killed = victims.into_iter().zip(waits).map(|(victim, wait)| async move {
-            tokio::time::sleep(Duration::from_millis(wait)).await;
-            kill(victim).await
-        });
-        futures_util::future::try_join_all(killed).await?;
-        let active = "SELECT count(*) AS n FROM operation_runs WHERE status <> 'completed'";
-        seen.kills += usize::try_from(open.store.test_count(active).await)?;
-        seen.slowest = seen.slowest.max(finish(&world, &options).await?);
-        seen.changed += ends.look(&open).await;
-    }
-    seen.add(check(&world, &open, &mut ends).await?);
-    open.close().await;
-    Ok(seen)
-}
-
-/// Kills at random moments of fresh runs.
-pub(crate) async fn at_random(place: &Place, size: Size) -> Result<Vec<Figure>> {
-    let wanted = size.pick(300, 16);
-    let seen = match place {
-        Place::Postgres(_) => random_on_postgres(place, wanted, size).await?,
-        Place::Sqlite => {
-            let mut worlds = tokio::task::JoinSet::new();
-            for lane in 0..WORLDS {
-                let lane = u64::try_from(lane)?;
-                worlds.spawn(random_on_sqlite(wanted.div_ceil(WORLDS), size, lane));
-            }
-            let mut seen = Seen::default();
-            for lane in worlds.join_all().await {
-                seen.add(lane?);
-            }
-            seen
-        }
-    };
-    let holds = seen.clean() && seen.kills >= wanted;
-    Ok(vec![Figure::new(
-        format!("A3 random SIGKILLs, {}", place.name()),
-        format!(">= {wanted} kills in mid-run, 0 stuck, 0 double effects, counts exact"),
+        format!("{wanted} steps, 0 stuck, 0 double effects, counts exact, recovery <= 13 s"),
         seen.words("kills"),
         holds,
     )])

@@ -5,12 +5,16 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool of the command line")]
 
+mod breaks;
 mod child;
+mod clocks;
 mod figure;
 mod freezes;
 mod invariants;
+mod jumps;
 mod kills;
 mod races;
+mod random;
 mod rates;
 mod slots;
 mod world;
@@ -48,6 +52,9 @@ enum Command {
     /// A scheduler process of a proof
     #[command(hide = true)]
     Scheduler(child::SchedulerArgs),
+    /// A process of a proof that starts a run
+    #[command(hide = true)]
+    Starter(child::StarterArgs),
 }
 
 #[tokio::main]
@@ -57,6 +64,7 @@ async fn main() -> ExitCode {
         Command::Rates(args) => rates::run(args).await,
         Command::Worker(args) => child::work(args).await.map(|()| true),
         Command::Scheduler(args) => child::schedule(args).await.map(|()| true),
+        Command::Starter(args) => child::start(args).await.map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -82,11 +90,12 @@ async fn engine(long: bool, seed: Option<u64>, only: Option<&str>) -> anyhow::Re
             eprintln!("proving {proof} on {name}");
             let figures = match *run {
                 Proof::StepKills => kills::at_every_step(&place, size).await?,
-                Proof::RandomKills => kills::at_random(&place, size).await?,
+                Proof::RandomKills => random::kills(&place, size).await?,
+                Proof::BreakPoints => breaks::kills(&place).await?,
                 Proof::Freezes => freezes::freezes(&place, size).await?,
                 Proof::Slots => slots::slots(&place, size).await?,
                 Proof::Races => races::start_and_finish(&place, size).await?,
-                Proof::Jumps => slots::jumps(&place, size).await?,
+                Proof::Jumps => jumps::jumps(&place, size).await?,
             };
             for figure in figures {
                 all_hold &= figure.holds;
@@ -102,6 +111,7 @@ async fn engine(long: bool, seed: Option<u64>, only: Option<&str>) -> anyhow::Re
 enum Proof {
     StepKills,
     RandomKills,
+    BreakPoints,
     Freezes,
     Slots,
     Races,
@@ -112,6 +122,7 @@ const PROOFS: &[(&str, Proof)] = &[
     ("A2 start against finish", Proof::Races),
     ("A3 a kill at every step", Proof::StepKills),
     ("A3 random kills", Proof::RandomKills),
+    ("I3 break points", Proof::BreakPoints),
     ("A5 freezes", Proof::Freezes),
     ("A7 slots", Proof::Slots),
     ("A39 clock jumps", Proof::Jumps),

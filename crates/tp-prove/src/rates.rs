@@ -201,12 +201,6 @@ fn worker(open: &Open, operation: Arc<dyn Operation>, concurrency: u32, per_tena
     Worker::new(id, open.store.clone(), registry, options, Arc::new(SystemJitter))
 }
 
-/// Lets a workspace run as much at once as a worker can.
-async fn no_limit(open: &Open) -> Result<()> {
-    let sql = "UPDATE workspaces SET max_running = 100000";
-    Ok(open.store.test_execute(sql).await?)
-}
-
 async fn fill(open: &Arc<Open>, tenants: usize, count: usize, from: usize) -> Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     for caller in 0..16 {
@@ -255,7 +249,7 @@ async fn lifecycle(place: &Place, count: usize) -> Result<serde_json::Value> {
     let tenants = 50;
     let world = World::new(place, tenants).await?;
     let open = Arc::new(world.open().await?);
-    no_limit(&open).await?;
+    open.no_limit().await?;
     fill(&open, tenants, count, 0).await?;
     let took = drain(&open, 100_000).await?;
     Ok(json!({
@@ -270,7 +264,7 @@ async fn fair(place: &Place, fifo: bool) -> Result<serde_json::Value> {
     let (small, flood) = (500, 20_000);
     let world = World::new(place, small + 1).await?;
     let open = Arc::new(world.open().await?);
-    no_limit(&open).await?;
+    open.no_limit().await?;
     let flooding = Arc::clone(&open);
     fill(&flooding, 1, flood, 0).await?;
     let mut tasks = tokio::task::JoinSet::new();
@@ -332,7 +326,7 @@ async fn phases(place: &Place, count: usize) -> Result<serde_json::Value> {
     let tenants = 50;
     let world = World::new(place, tenants).await?;
     let open = Arc::new(world.open().await?);
-    no_limit(&open).await?;
+    open.no_limit().await?;
     fill(&open, tenants, count, 0).await?;
     open.store.discover().await?;
     let id = WorkerId::from_uuid(SystemIds.next());

@@ -7,24 +7,41 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use secrecy::SecretString;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
-use tp_domain::access::{CancelOperations, StartInventorySync, ViewOperations};
+use tp_domain::access::{CancelOperations, ManageSchedules, StartInventorySync, ViewOperations};
 use tp_domain::ids::{RunId, TenantId, WorkspaceId};
 use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::operation::{OperationKind, OperationRequest as _};
 use tp_domain::policy::PolicyType;
 use tp_domain::run::OperationRun;
+use tp_domain::schedule::{Cadence, CatchUp, Schedule, Targets, Timetable};
 use tp_domain::tenant::Slug;
-use tp_store::testing::{fresh_postgres, postgres_server};
+use tp_store::testing::{BreakPoint, fresh_postgres, postgres_server};
 use tp_store::{
-    Actor, DatabaseUrl, HowStarted, Keys, NewTenant, Started, Store, StoreOptions, SystemClock,
-    SystemIds, TenantRef, TenantScope, TimeSource,
+    Actor, DatabaseUrl, HowStarted, IdempotencyKey, Keys, NewSchedule, NewTenant, Started, Store,
+    StoreOptions, SystemClock, SystemIds, TenantRef, TenantScope, TimeSource,
 };
 use uuid::Uuid;
+
+use crate::child::slots_file;
 
 /// Leases of the proofs (ruling 34).
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// Beats of the proofs.
 pub(crate) const BEAT: Duration = Duration::from_secs(1);
+/// A run of a dead worker has come to its end by then (TRUST P8 with the leases of the proofs).
+pub(crate) const RECOVERY: Duration = Duration::from_secs(13);
+
+/// How many runs have not ended.
+pub(crate) const ACTIVE: &str =
+    "SELECT count(*) AS n FROM operation_runs WHERE status <> 'completed'";
+/// How many schedules were made due by hand and have not fired.
+pub(crate) const DUE: &str =
+    "SELECT count(*) AS n FROM schedules WHERE enabled AND next_at < created_at";
+/// How many runs a worker has begun and not ended.
+pub(crate) const RUNNING: &str =
+    "SELECT count(*) AS n FROM operation_runs WHERE status = 'running'";
 
 /// Where worlds are made.
 #[derive(Clone, Debug)]
@@ -128,6 +145,9 @@ impl World {
             };
             store.console().tenant_create(workspace, tenant).await?;
         }
+        // The nightly clean-up has no worker here: it would wait for ever if a proof ran at that hour.
+        store.upkeep().schedules_ensure().await?;
+        store.test_execute("UPDATE schedules SET enabled = FALSE").await?;
         close(store).await;
         Ok(Self { place: place.clone(), folder, url, tenants })
     }
@@ -177,21 +197,56 @@ impl World {
         if let Some(step) = options.pause_at {
             command.args(["--pause-at", &step.to_string()]);
         }
-        if options.exit_when_idle {
-            command.arg("--exit-when-idle");
+        if let Some(point) = options.break_at {
+            command.args(["--break-at", point.as_str()]);
+        }
+        if let Some(count) = options.together {
+            command.args(["--together", &count.to_string()]);
+        }
+        for (wanted, flag) in [
+            (options.children, "--children"),
+            (options.busy, "--busy"),
+            (options.exit_when_idle, "--exit-when-idle"),
+        ] {
+            if wanted {
+                command.arg(flag);
+            }
+        }
+        if options.offset {
+            command.arg("--offset").arg(self.file("offset"));
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         command.spawn().context("a worker process could not be started")
     }
 
+    /// A process that starts one run of a tenant and stands still at that point.
+    pub(crate) fn starter(
+        &self,
+        tenant: TenantId,
+        key: Option<&str>,
+        break_at: Option<BreakPoint>,
+    ) -> Result<Child> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("starter").arg("--database").arg(&self.url);
+        command.arg("--tenant").arg(tenant.to_string());
+        if let Some(key) = key {
+            command.args(["--key", key]);
+        }
+        if let Some(point) = break_at {
+            command.args(["--break-at", point.as_str()]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.spawn().context("a starter process could not be started")
+    }
+
     /// How often each item of each run was carried out, by the evidence outside the database.
     pub(crate) fn evidence(&self) -> Result<Vec<String>> {
-        let text = match std::fs::read_to_string(self.file("evidence")) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(error.into()),
-        };
-        Ok(text.lines().map(str::to_owned).collect())
+        lines_of(&self.file("evidence"))
+    }
+
+    /// The slots that were carried out, each with its run, by the evidence outside the database.
+    pub(crate) fn slots(&self) -> Result<Vec<String>> {
+        lines_of(&slots_file(&self.file("evidence")))
     }
 
     pub(crate) const fn tenants(&self) -> usize {
@@ -199,15 +254,54 @@ impl World {
     }
 }
 
+fn lines_of(file: &std::path::Path) -> Result<Vec<String>> {
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
 /// How a worker process works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the process's command line")]
 pub(crate) struct WorkerProcess {
     pub(crate) items: u32,
     pub(crate) item_ms: u64,
     pub(crate) concurrency: u32,
     /// Says "paused" and stands still there.
     pub(crate) pause_at: Option<u32>,
+    /// The same, at a point of the store.
+    pub(crate) break_at: Option<BreakPoint>,
+    /// That many runs end together.
+    pub(crate) together: Option<usize>,
+    /// Slots become umbrella runs.
+    pub(crate) children: bool,
+    /// Its clock is set by the world's file "offset".
+    pub(crate) offset: bool,
+    /// Sweeps and fires schedules all the time.
+    pub(crate) busy: bool,
     pub(crate) exit_when_idle: bool,
+}
+
+/// Waits until a process says a word; gives what it still will say.
+pub(crate) async fn until_said(child: &mut Child, word: &str) -> Result<()> {
+    let output = child.stdout.take().context("the process has no output")?;
+    let mut lines = BufReader::new(output).lines();
+    let said = async {
+        while let Some(line) = lines.next_line().await? {
+            if line == word {
+                return Ok(true);
+            }
+        }
+        anyhow::Ok(false)
+    };
+    let said = tokio::time::timeout(Duration::from_secs(30), said).await;
+    anyhow::ensure!(said.context(word.to_owned())??, "the process ended before it said {word}");
+    // Nobody reads on: the pipe holds what few lines may follow.
+    child.stdout = Some(lines.into_inner().into_inner());
+    Ok(())
 }
 
 /// Closes a store and waits until its file can be opened again.
@@ -223,9 +317,44 @@ impl Open {
 
     /// Starts a run of that tenant; `number` tells it from others of the same tenant.
     pub(crate) async fn start(&self, tenant: usize, number: usize) -> Result<Started> {
+        self.start_with(tenant, number, None).await
+    }
+
+    /// The same, under an idempotency key.
+    pub(crate) async fn start_with(
+        &self,
+        tenant: usize,
+        number: usize,
+        key: Option<&str>,
+    ) -> Result<Started> {
         let types = vec![PolicyType::new(&format!("type{number}"))?];
         let request = SyncInventory::of_types(types, true);
-        Ok(self.scope(tenant).await?.run_start(&request, HowStarted::default()).await?)
+        let key = key.map(|key| IdempotencyKey { key: key.to_owned(), body_hash: key.to_owned() });
+        let how = HowStarted { idempotency: key, request_id: None };
+        Ok(self.scope(tenant).await?.run_start(&request, how).await?)
+    }
+
+    /// Lets a workspace run as much at once as workers can.
+    pub(crate) async fn no_limit(&self) -> Result<()> {
+        let sql = "UPDATE workspaces SET max_running = 100000";
+        Ok(self.store.test_execute(sql).await?)
+    }
+
+    /// A schedule of the workspace over all its tenants: each of its slots is a run of its own.
+    pub(crate) async fn schedule(&self, cron: &str) -> Result<Schedule> {
+        let scope =
+            self.store.enter_workspace::<ManageSchedules>(&self.actor, self.workspace).await?;
+        let new = NewSchedule {
+            name: "Now and then".to_owned(),
+            kind: OperationKind::InventorySync,
+            inputs: SyncInventory::everything().inputs(),
+            targets: Targets::AllTenants,
+            timetable: Timetable::new(Cadence::Cron(cron.to_owned()), "Europe/Berlin")?,
+            catch_up: CatchUp::All,
+            spread_seconds: 0,
+            enabled: true,
+        };
+        Ok(scope.schedule_create(new).await?)
     }
 
     pub(crate) async fn run(&self, tenant: usize, id: RunId) -> Result<OperationRun> {
@@ -245,14 +374,13 @@ impl Open {
     pub(crate) async fn idle(&self, within: Duration) -> Result<Duration> {
         let began = Instant::now();
         loop {
-            let active = "SELECT count(*) AS n FROM operation_runs WHERE status <> 'completed'";
-            if self.store.test_count(active).await == 0 {
+            if self.store.test_count(ACTIVE).await == 0 {
                 return Ok(began.elapsed());
             }
             if began.elapsed() > within {
                 bail!("runs are still active after {within:?}");
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 

@@ -233,6 +233,18 @@ impl Store {
         HeldSnapshot(Some(conn))
     }
 
+    /// Holds a transaction open on PostgreSQL that has carried out that text, until the answer is dropped;
+    /// then it is rolled back.
+    pub async fn test_hold(&self, text: &str) -> impl Drop + Send {
+        let Db::Pg { pool, .. } = &self.db else { unreachable!("PostgreSQL only") };
+        let mut conn = pool.acquire().await.unwrap();
+        let begin =
+            "SET idle_in_transaction_session_timeout = 0; BEGIN; SET LOCAL app.reach = '*'; ";
+        let text = AssertSqlSafe(format!("{begin}{text}"));
+        sqlx::raw_sql(text).execute(&mut *conn).await.unwrap();
+        HeldSnapshot(Some(conn))
+    }
+
     /// The same for text that is put together, of a proof.
     pub async fn test_count_text(&self, sql: &str) -> i64 {
         use crate::db::Reach;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{drain, fill, no_limit, rate};
+use super::{drain, fill, rate};
 use crate::world::{Open, Place, World};
 
 const TENANTS: usize = 50;
@@ -19,7 +19,7 @@ const RUNS_PER_ROUND: usize = 1_500;
 async fn filled(place: &Place, runs: usize) -> Result<(World, Arc<Open>)> {
     let world = World::new(place, TENANTS).await?;
     let open = Arc::new(world.open().await?);
-    no_limit(&open).await?;
+    open.no_limit().await?;
     let account = open.store.hall().account_by_email("owner@example.com").await?;
     let user = account.context("the owner is gone")?.id;
     let url = tp_store::DatabaseUrl::parse(world.url())?;

@@ -15,7 +15,7 @@ use tp_domain::policy::PolicyType;
 use tp_store::HowStarted;
 use tp_store::testing::{Look, looks_begin, looks_taken};
 
-use super::{Telling, no_limit, percentile, rate, worker};
+use super::{Telling, percentile, rate, worker};
 use crate::world::{Open, Place, World};
 
 /// Whether a snapshot is held.
@@ -74,7 +74,7 @@ pub(super) async fn steady(place: &Place, snapshot: Snapshot) -> Result<serde_js
     }
     let world = World::new(place, TENANTS).await?;
     let (open, working) = (Arc::new(world.open().await?), world.open().await?);
-    no_limit(&open).await?;
+    open.no_limit().await?;
     let held = match snapshot {
         Snapshot::Held => Some(open.store.test_hold_snapshot().await),
         Snapshot::None => None,

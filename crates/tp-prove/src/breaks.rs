@@ -209,8 +209,8 @@ async fn lose_start(world: &World) -> Result<()> {
     let held = open.store.test_hold(&equal).await;
     let mut starter = world.starter(tenant, None, None)?;
     until_said(&mut starter, "begun").await?;
-    let blocked = "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() \
-                   AND wait_event_type = 'Lock'";
+    let blocked = "SELECT count(*) AS n FROM pg_locks WHERE NOT granted AND pid IN \
+                   (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
     until(&open, blocked, &(1..=1)).await.context("the start does not wait")?;
     kill(starter).await?;
     drop(held);

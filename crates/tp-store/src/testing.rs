@@ -3,6 +3,7 @@
 mod breaks;
 mod fill;
 mod invariants;
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

@@ -3,11 +3,13 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tp_client::Client;
 use tp_store::testing::{fresh_postgres, postgres_server, say_skipped};
+use tp_store::{DatabaseUrl, Keys, Store, StoreOptions, SystemClock, SystemIds, TimeSource};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tenantpilot");
 
@@ -182,7 +184,30 @@ impl Installation {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(&self.url(), Some(self.token.clone().into())).unwrap()
+        self.client_of(&self.token)
+    }
+
+    /// A client of somebody else.
+    pub(crate) fn client_of(&self, token: &str) -> Client {
+        Client::new(&self.url(), Some(token.to_owned().into())).unwrap()
+    }
+
+    /// Opens the database past the server. On SQLite no server may run: one process has the file.
+    pub(crate) async fn store(&self) -> Store {
+        let named = self.environment.iter().find(|(name, _)| name == "TENANTPILOT_DATABASE_URL");
+        let url = match named {
+            Some((_, url)) => DatabaseUrl::parse(url).unwrap(),
+            None => DatabaseUrl::Sqlite(self.folder().join("data/tenantpilot.db")),
+        };
+        let options = StoreOptions {
+            url,
+            time: TimeSource::Database(Arc::new(SystemClock)),
+            ids: Arc::new(SystemIds),
+            // Nothing is sealed or opened here.
+            keys: Arc::new(Keys::fresh().unwrap()),
+            connections: 4,
+        };
+        Store::open(options).await.unwrap()
     }
 
     pub(crate) fn stop_sim(&mut self) {
@@ -206,11 +231,16 @@ impl Installation {
 
     /// Adds the simulator's first tenant as `contoso`.
     pub(crate) async fn add_tenant(&self) {
+        self.add_tenant_as(0, "contoso").await;
+    }
+
+    /// Adds one of the simulator's tenants.
+    pub(crate) async fn add_tenant_as(&self, number: usize, slug: &str) {
         let sim = Client::new(&self.sim, None).unwrap();
         let tenants = sim.get("/__sim/tenants").await.unwrap();
-        let tenant = &tenants["tenants"][0];
+        let tenant = &tenants["tenants"][number];
         let body = json!({
-            "name": "Contoso", "slug": "contoso", "cloud": "sim", "entra_tenant_id": tenant["id"],
+            "name": slug, "slug": slug, "cloud": "sim", "entra_tenant_id": tenant["id"],
             "client_id": tenant["client_id"], "client_secret": tenant["client_secret"],
         });
         self.client().post("/api/v1/tenants", &body, None).await.unwrap();

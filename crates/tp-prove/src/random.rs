@@ -48,8 +48,9 @@ async fn on_postgres(place: &Place, kills: usize, size: Size) -> Result<Seen> {
     let world = World::new(place, AT_ONCE).await?;
     let open = world.open().await?;
     let (mut seen, mut ends) = (Seen::default(), Ends::default());
+    // Longer than the longest wait for the kill: no worker comes to a second run.
     let options =
-        WorkerProcess { items: ITEMS, item_ms: 20, concurrency: 1, ..WorkerProcess::default() };
+        WorkerProcess { items: ITEMS, item_ms: 30, concurrency: 1, ..WorkerProcess::default() };
     let mut round = 0;
     while seen.kills < kills {
         let mut victims = Vec::new();
@@ -58,8 +59,9 @@ async fn on_postgres(place: &Place, kills: usize, size: Size) -> Result<Seen> {
             victims.push(world.worker(&options)?);
         }
         round += 1;
-        let waits: Vec<u64> = (0..AT_ONCE).map(|_| chance.random_range(100..1_800)).collect();
-        let killed = victims.into_iter().zip(waits).map(|(victim, wait)| async move {
+        let waits: Vec<u64> = (0..AT_ONCE).map(|_| chance.random_range(0..1_700)).collect();
+        let killed = victims.into_iter().zip(waits).map(|(mut victim, wait)| async move {
+            until_said(&mut victim, "begun").await?;
             tokio::time::sleep(Duration::from_millis(wait)).await;
             kill(victim).await?;
             anyhow::Ok(Instant::now())

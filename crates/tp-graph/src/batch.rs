@@ -61,12 +61,12 @@ impl GraphSession {
         asks: Vec<Ask>,
     ) -> Vec<Got> {
         let mut answers: Vec<Option<Got>> = asks.iter().map(|_| None).collect();
-        let mut open: Vec<Box<Open>> = asks
+        let mut open: Vec<Open> = asks
             .into_iter()
             .enumerate()
             .map(|(index, ask)| {
                 let next = ask.url.clone();
-                Box::new(Open {
+                Open {
                     index,
                     ask,
                     next,
@@ -74,7 +74,7 @@ impl GraphSession {
                     seen: HashSet::new(),
                     attempts: 0,
                     renewed: false,
-                })
+                }
             })
             .collect();
         let size = largest(group);
@@ -91,7 +91,7 @@ impl GraphSession {
                 for step in steps {
                     match step {
                         Step::Done(index, got) => answers[index] = Some(got),
-                        Step::More(more) => open.push(more),
+                        Step::More(more) => open.push(*more),
                     }
                 }
             }
@@ -105,13 +105,13 @@ impl GraphSession {
         &self,
         version: ApiVersion,
         group: ThrottleGroup,
-        mut chunk: Vec<Box<Open>>,
+        mut chunk: Vec<Open>,
     ) -> Vec<Step> {
         if chunk.len() == 1
             && let Some(open) = chunk.pop()
         {
             return vec![match self.fetch(group, &open.next).await {
-                Ok(body) => self.take(open, body),
+                Ok(body) => Self::take(open, body),
                 Err(error) => Step::Done(open.index, Err(error)),
             }];
         }
@@ -142,7 +142,7 @@ impl GraphSession {
     async fn judge(
         &self,
         group: ThrottleGroup,
-        chunk: Vec<Box<Open>>,
+        chunk: Vec<Open>,
         mut replies: HashMap<String, Reply>,
     ) -> Vec<Step> {
         let mut steps = Vec::with_capacity(chunk.len());
@@ -159,8 +159,8 @@ impl GraphSession {
             let reason = match verdict(status, text.as_bytes()) {
                 Verdict::Good => {
                     steps.push(match body {
-                        Some(body) => self.take(open, body),
-                        None if status == 204 => self.take(open, Value::Null),
+                        Some(body) => Self::take(open, body),
+                        None if status == 204 => Self::take(open, Value::Null),
                         None => Step::Done(open.index, Err(refused(ReasonCode::MalformedResponse))),
                     });
                     continue;
@@ -168,7 +168,7 @@ impl GraphSession {
                 // The outer request had a good token a moment ago: once more, in a later batch.
                 Verdict::NewToken if !open.renewed => {
                     open.renewed = true;
-                    steps.push(Step::More(open));
+                    steps.push(Step::More(Box::new(open)));
                     continue;
                 }
                 Verdict::NewToken => {
@@ -188,7 +188,7 @@ impl GraphSession {
             }
             throttled |= reason == ReasonCode::GraphThrottled;
             longest = longest.max(Some(self.wait_after(open.attempts, retry_after.as_deref())));
-            steps.push(Step::More(open));
+            steps.push(Step::More(Box::new(open)));
         }
         // The others of the batch got through, so only those that did not are sent again.
         if let Some(wait) = longest {
@@ -202,7 +202,7 @@ impl GraphSession {
     }
 
     /// Puts a page to what is there; done when there is no further one.
-    fn take(&self, mut open: Box<Open>, body: Value) -> Step {
+    fn take(mut open: Open, body: Value) -> Step {
         let fault = |reason, open: &Open| Step::Done(open.index, Err(GraphError::new(reason)));
         if body.is_null() {
             // "No content": there is nothing, and nothing more.
@@ -236,7 +236,7 @@ impl GraphSession {
             Ok(next) => {
                 open.next = next;
                 open.attempts = 0;
-                Step::More(open)
+                Step::More(Box::new(open))
             }
         }
     }
@@ -249,7 +249,7 @@ fn largest(group: ThrottleGroup) -> usize {
     room.clamp(1, LARGEST)
 }
 
-fn done(chunk: Vec<Box<Open>>, error: &GraphError) -> Vec<Step> {
+fn done(chunk: Vec<Open>, error: &GraphError) -> Vec<Step> {
     chunk.into_iter().map(|open| Step::Done(open.index, Err(error.clone()))).collect()
 }
 

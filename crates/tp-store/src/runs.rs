@@ -671,7 +671,7 @@ async fn dispatch(tx: &mut Tx, ids: &dyn Ids, new: &NewRun, id: RunId) -> Result
         new.workspace.uuid(),
         new.tenant.map(TenantId::uuid),
         new.kind.as_str(),
-        new.origin.clone().unwrap_or_else(|| new.identity.hex().to_owned()),
+        new.origin.clone().unwrap_or_else(|| new.identity.hex().clone()),
         now,
     ))
     .await?;

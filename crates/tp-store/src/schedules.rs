@@ -400,7 +400,7 @@ fn run_of(schedule: &Schedule, slot: Timestamp, initiator: Initiator) -> NewRun 
     if kind.facts().identity == IdentityRule::Slot {
         // Each slot is a run of its own; a later one makes good what an earlier one failed at.
         let line = json!({"schedule": schedule.id.to_string()});
-        new.origin = Some(IdentityHash::of(kind, scope.uuid(), &line).hex().to_owned());
+        new.origin = Some(IdentityHash::of(kind, scope.uuid(), &line).hex().clone());
     }
     new
 }

@@ -169,7 +169,7 @@ const NAVIGATION: [&str; 1] = ["defaultUserRoleOverrides"];
 /// The differences between what was read and what is held, by member.
 fn differences(contract: &Contract, full: &FullObject, held: &Value) -> BTreeSet<String> {
     let (read, held) = (plain(&full.object), plain(held));
-    let (Value::Object(read), Value::Object(held)) = (&read, &held) else { panic!("no objects") };
+    let (read, held) = (read.as_object().unwrap(), held.as_object().unwrap());
     let not_read: BTreeSet<&str> = contract
         .subresources
         .iter()

@@ -74,9 +74,7 @@ fn holds(on_postgres: bool, cases: u32) {
             Ok(())
         })
     });
-    if let Err(error) = result {
-        panic!("{error}");
-    }
+    assert!(result.is_ok(), "{}", result.unwrap_err());
 }
 
 #[test]

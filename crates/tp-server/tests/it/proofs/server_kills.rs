@@ -30,7 +30,7 @@ fn body(number: usize) -> Value {
     let all = ["roleScopeTag", "deviceConfiguration", "termsAndConditions"];
     let bits = number % 7 + 1;
     let types: Vec<&str> = (0..3).filter(|bit| bits >> bit & 1 == 1).map(|bit| all[bit]).collect();
-    let inputs = json!({"types": types, "include_foundations": number % 2 == 0});
+    let inputs = json!({"types": types, "include_foundations": number.is_multiple_of(2)});
     json!({"kind": "inventory.sync", "inputs": inputs})
 }
 
@@ -62,7 +62,7 @@ async fn start_for_ever(installation: &Installation, stop: Arc<AtomicBool>) -> S
         let (client, number) = (Arc::clone(&client), starts.asked);
         starts.asked += 1;
         tasks.spawn(async move {
-            let key = (number % 2 == 0).then(|| format!("key-{number}"));
+            let key = (number.is_multiple_of(2)).then(|| format!("key-{number}"));
             (key.is_some(), start(&client, number / 2, key.as_deref()).await)
         });
     }

@@ -18,6 +18,8 @@ pub(crate) enum Bench {
     Pages,
     /// The run engine: starts, reuse, claim and end, wake-up, fairness, history, old snapshots
     Engine(EngineArgs),
+    /// Reading a tenant in full: requests, memory, time
+    Graph,
     /// Everything there is
     All,
 }
@@ -37,12 +39,20 @@ pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
     match bench {
         Bench::Pages => pages(),
         Bench::Engine(args) => Ok(crate::exit(engine(args)?)),
+        Bench::Graph => graph(),
         Bench::All => {
             let good = engine(EngineArgs { peers: true, rounds: 3 })?;
-            let pages = pages()?;
-            Ok(if good { pages } else { ExitCode::FAILURE })
+            let others = [graph()?, pages()?];
+            let failed = others.into_iter().any(|code| code != ExitCode::SUCCESS);
+            Ok(crate::exit(good && !failed))
         }
     }
+}
+
+fn graph() -> Result<ExitCode> {
+    let mut command = shell::command("cargo");
+    command.args(["bench", "--package", "tp-ops", "--bench", "graph"]);
+    Ok(crate::exit(command.status()?.success()))
 }
 
 fn pages() -> Result<ExitCode> {

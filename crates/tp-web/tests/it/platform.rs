@@ -23,14 +23,14 @@ async fn a_run_that_nobody_holds_is_not_offered_for_release() {
     for world in worlds().await {
         let owner = world.person("owner").await;
         let id = start(&world, &owner).await;
-        world.db.clock.advance(Duration::from_secs(660));
+        world.db.clock.advance(Duration::from_mins(11));
         let path = page_of(&world, &owner).await;
         let page = world.get(Some(&owner), &path).await.text;
         assert!(page.contains("Likely stuck") && page.contains(&id), "{page}");
         assert!(!page.contains("Take from its worker"), "{}", world.db.name());
         assert!(page.contains("No worker holds it"));
         let claim = world.claim().await;
-        world.db.clock.advance(Duration::from_secs(660));
+        world.db.clock.advance(Duration::from_mins(11));
         let page = world.get(Some(&owner), &path).await.text;
         assert!(page.contains("Take from its worker"), "{}", world.db.name());
         let form = owner.form(&format!("&run={id}&tenant={}", world.contoso));
@@ -58,7 +58,7 @@ async fn a_stuck_run_behind_many_that_wait_is_found() {
         store.test_execute(wait).await.unwrap();
         start(&world, &owner).await;
         let claim = world.claim().await;
-        world.db.clock.advance(Duration::from_secs(120));
+        world.db.clock.advance(Duration::from_mins(2));
         let path = page_of(&world, &owner).await;
         let page = world.get(Some(&owner), &path).await.text;
         assert_eq!(page.matches("Take from its worker").count(), 1, "{}", world.db.name());
@@ -94,7 +94,7 @@ async fn a_gate_says_how_long_and_who_asked() {
             (json!({"expires_at": now.rfc3339()}), StatusCode::UNPROCESSABLE_ENTITY),
             (json!({"expires_at": null}), StatusCode::CREATED),
             (
-                json!({"expires_at": now.plus(Duration::from_secs(60)).rfc3339()}),
+                json!({"expires_at": now.plus(Duration::from_mins(1)).rfc3339()}),
                 StatusCode::CREATED,
             ),
         ] {

@@ -1,4 +1,4 @@
-//! What is polled or fixed: ETags, notifications, the registry.
+//! What is polled or fixed: `ETag`s, notifications, the registry.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn an_etag_changes_with_what_is_answered() {
         let listed = world.get_if_none_match(&owner, &path, &format!("\"x\", W/{etag}")).await;
         assert_eq!(listed.status, StatusCode::NOT_MODIFIED, "a list, and a weak one");
         // The row stays as it is; what is said of it does not.
-        world.db.clock.advance(Duration::from_secs(660));
+        world.db.clock.advance(Duration::from_mins(11));
         let later = world.get_if_none_match(&owner, &path, &etag).await;
         assert_eq!(later.status, StatusCode::OK, "{}", world.db.name());
         assert_eq!(later.json()["freshness"], "likely_stuck");

@@ -76,8 +76,13 @@ pub(super) fn in_tenant(run: &OperationRun, may: impl Fn(Capability) -> bool) ->
     };
     let facts = kind.facts();
     let allowed = may(facts.capability);
-    let failed =
-        if allowed && has_failures(run) && facts.retry_failed { Offer::On } else { Offer::None };
+    let failed = if !(has_failures(run) && facts.retry_failed) {
+        Offer::None
+    } else if allowed {
+        Offer::On
+    } else {
+        Offer::Off(format!("Retrying needs the capability {}.", facts.capability))
+    };
     Again { all: if_may(facts.capability, allowed), failed, note: None }
 }
 

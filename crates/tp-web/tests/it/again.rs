@@ -70,6 +70,8 @@ async fn an_umbrella_has_a_history_and_is_run_again() {
         let (schedule, run) = umbrella(&world, &owner).await;
         let first = world.get(Some(&owner), &run).await.text;
         assert!(first.contains("History of this operation"), "{}", world.db.name());
+        let facts = ["View schedule</a>", "All tenants", "17 Jan 2026, 09:00", "Included"];
+        assert!(facts.iter().all(|fact| first.contains(fact)), "inputs in words: {first}");
         let claim = world.claim_of(OperationKind::ScheduleExecute).await;
         claim
             .finish(ended(Outcome::Failed, vec![failure(ReasonCode::ConsentMissing, 2)]))

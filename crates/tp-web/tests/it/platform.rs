@@ -80,7 +80,8 @@ async fn a_gate_says_how_long_and_who_asked() {
         }
         let done = world.post(&owner, &close_path, &close("&hours=0")).await;
         assert_eq!(done.status, StatusCode::SEE_OTHER, "{}", done.text);
-        assert!(world.get(Some(&owner), &path).await.text.contains("Until it is opened by hand"));
+        let page = world.get(Some(&owner), &path).await.text;
+        assert!(page.contains("data-l=\"Until\"><span>Until it is opened by hand"), "{page}");
         let open = world.post(&owner, &format!("{path}/gates/open"), &close("")).await;
         let told = "SELECT COALESCE(request_id, '') AS t FROM audit_entries \
                     WHERE action LIKE 'gate.%' ORDER BY at, id";

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use tp_domain::operation::OperationKind;
 use tp_domain::run::{OperationRun, Outcome, RunState};
+use tp_domain::schedule::{ExecuteSchedule, Targets};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
 
@@ -148,11 +149,39 @@ fn facts(run: &OperationRun, home: Home<'_>, now: Timestamp) -> Markup {
 }
 
 fn inputs(app: &App, run: &OperationRun) -> Markup {
-    if run.kind != OperationKind::InventorySync.as_str() {
-        return other_inputs(run);
+    match run.kind.parse() {
+        Ok(OperationKind::InventorySync) => sync_inputs(app, &run.inputs),
+        Ok(OperationKind::ScheduleExecute) => match ExecuteSchedule::parse(&run.inputs) {
+            Ok(asked) => schedule_inputs(app, run, &asked),
+            Err(_) => other_inputs(run),
+        },
+        Ok(OperationKind::RunsPrune) | Err(_) => other_inputs(run),
     }
-    let types = run.inputs.get("types").and_then(|types| types.as_array());
-    let foundations = run.inputs.get("include_foundations").and_then(serde_json::Value::as_bool);
+}
+
+/// What a schedule asked for: which one, for when, and what is started where.
+fn schedule_inputs(app: &App, run: &OperationRun, asked: &ExecuteSchedule) -> Markup {
+    let schedule = Home::Workspace(run.workspace).schedule(asked.schedule);
+    html! {
+        dl.facts {
+            dt { "Schedule" } dd { a href=(schedule) { "View schedule" } }
+            dt { "For" } dd { (format::absolute(asked.slot)) }
+            dt { "Starts" } dd { (asked.kind.facts().label_en) }
+            dt { "In" } dd { @match &asked.targets {
+                Targets::Own => "The workspace",
+                Targets::AllTenants => "All tenants",
+                Targets::Tenants(list) if list.len() == 1 => "1 tenant",
+                Targets::Tenants(list) => { (list.len()) " tenants" },
+            } }
+            dt { "At most at once" } dd { (asked.wave_size) }
+        }
+        @if asked.kind == OperationKind::InventorySync { (sync_inputs(app, &asked.inputs)) }
+    }
+}
+
+fn sync_inputs(app: &App, inputs: &serde_json::Value) -> Markup {
+    let types = inputs.get("types").and_then(|types| types.as_array());
+    let foundations = inputs.get("include_foundations").and_then(serde_json::Value::as_bool);
     html! {
         dl.facts {
             dt { "Policy types" } dd { @match types {

@@ -24,7 +24,7 @@ const WORKER_SILENT: Duration = Duration::from_secs(30);
 
 /// For how long a gate is closed, in hours; the first is chosen unless somebody chooses another.
 const FOR_HOURS: [(u32, &str); 5] = [
-    (1, "1 hour, then it opens by itself"),
+    (1, "1 hour"),
     (8, "8 hours"),
     (24, "1 day"),
     (168, "1 week"),

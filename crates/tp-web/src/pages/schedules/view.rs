@@ -46,7 +46,7 @@ pub(super) fn list(seen: &Seen<'_>, schedules: &[Schedule], now: Timestamp) -> M
                 tbody { @for schedule in schedules { tr {
                     td data-l="State" { span { (chip::switch(schedule.enabled)) } }
                     td data-l="Name" { a href=(seen.home.schedule(schedule.id)) { (format::shown(&schedule.name)) } }
-                    td data-l="Starts" { div { (schedule.kind.facts().label_en) (of_targets(schedule)) } }
+                    td data-l="Starts" { div { (schedule.kind.facts().label_en) @if let Some(words) = of_targets(schedule) { br; span.muted.small { (words) } } } }
                     td data-l="When" { (schedule.timetable.words()) }
                     td data-l="Next" { span { @match schedule.next_at { Some(at) => (time(at, now)), None => "–" } } }
                 } } }
@@ -55,13 +55,14 @@ pub(super) fn list(seen: &Seen<'_>, schedules: &[Schedule], now: Timestamp) -> M
     }
 }
 
-fn of_targets(schedule: &Schedule) -> Markup {
-    let words = match &schedule.targets {
-        Targets::Own => return html! {},
-        Targets::AllTenants => "in all tenants".to_owned(),
-        Targets::Tenants(list) => format!("in {} tenants", list.len()),
-    };
-    html! { br; span.muted.small { (words) } }
+/// In which tenants, for a schedule that starts something in tenants.
+fn of_targets(schedule: &Schedule) -> Option<String> {
+    match &schedule.targets {
+        Targets::Own => None,
+        Targets::AllTenants => Some("in all tenants".to_owned()),
+        Targets::Tenants(list) if list.len() == 1 => Some("in 1 tenant".to_owned()),
+        Targets::Tenants(list) => Some(format!("in {} tenants", list.len())),
+    }
 }
 
 /// One schedule: what came of it, when it starts next, and its form.
@@ -85,7 +86,7 @@ pub(super) fn detail(
         (seen.crumbs(&schedule.name))
         @if let Some(notice) = notice { (notice) }
         div.head {
-            div { h1 { (format::shown(&schedule.name)) } p.sub { (schedule.kind.facts().label_en) " " (of_targets(schedule)) " · " (schedule.timetable.words()) } }
+            div { h1 { (format::shown(&schedule.name)) } p.sub { (schedule.kind.facts().label_en) @if let Some(words) = of_targets(schedule) { " " (words) } " · " (schedule.timetable.words()) } }
             div.actions {
                 (chip::switch(schedule.enabled))
                 @if !seen.may { (why(WHY, NEEDS)) }

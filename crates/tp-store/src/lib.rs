@@ -108,6 +108,7 @@ pub struct Store {
     keys: Arc<Keys>,
     wake: Wake,
     queue: queue::Queue,
+    discovered: discovery::Marks,
     gates: gates::GateCache,
     pace: upkeep::Pace,
     /// Groups the ends of runs; PostgreSQL only.
@@ -188,6 +189,7 @@ impl Store {
             keys: options.keys,
             wake,
             queue,
+            discovered: discovery::Marks::default(),
             gates: gates::GateCache::default(),
             pace: upkeep::Pace::default(),
             endings,

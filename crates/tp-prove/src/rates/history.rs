@@ -16,8 +16,13 @@ const ROUNDS: usize = 5;
 /// Few against the smaller history, which grows by them.
 const RUNS_PER_ROUND: usize = 1_500;
 
-async fn filled(place: &Place, runs: usize) -> Result<(World, Arc<Open>)> {
-    let world = World::new(place, TENANTS).await?;
+/// A world with that many ended runs.
+pub(super) async fn filled(
+    place: &Place,
+    tenants: usize,
+    runs: usize,
+) -> Result<(World, Arc<Open>)> {
+    let world = World::new(place, tenants).await?;
     let open = Arc::new(world.open().await?);
     open.no_limit().await?;
     let account = open.store.hall().account_by_email("owner@example.com").await?;
@@ -44,7 +49,7 @@ fn middle(mut values: Vec<f64>) -> f64 {
 pub(super) async fn history(place: &Place) -> Result<serde_json::Value> {
     let mut opens = Vec::new();
     for runs in HISTORIES {
-        opens.push(filled(place, runs).await?);
+        opens.push(filled(place, TENANTS, runs).await?);
     }
     let mut rates = [Vec::new(), Vec::new()];
     // The first round warms up and does not count.

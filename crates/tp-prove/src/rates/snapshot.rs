@@ -16,7 +16,7 @@ use tp_store::HowStarted;
 use tp_store::testing::{Look, looks_begin, looks_taken};
 
 use super::{Telling, percentile, rate, worker};
-use crate::world::{Open, Place, World};
+use crate::world::{Open, Place};
 
 /// Whether a snapshot is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub(super) enum Snapshot {
 }
 
 const TENANTS: usize = 50;
+const HISTORY: usize = 10_000;
 const STARTERS: usize = 8;
 /// Of each starter: a thousand a second in all.
 const EVERY: Duration = Duration::from_millis(8);
@@ -72,9 +73,11 @@ pub(super) async fn steady(place: &Place, snapshot: Snapshot) -> Result<serde_js
     if !place.is_postgres() {
         return Ok(json!({"what": what, "on": place.name(), "skipped": "PostgreSQL only"}));
     }
-    let world = World::new(place, TENANTS).await?;
+    // Beside a history, as an installation has it: plans are made from what has been analysed, and those
+    // of an empty table stay until the first time that is done.
+    let (world, filled) = super::history::filled(place, TENANTS, HISTORY).await?;
+    drop(filled);
     let (open, working) = (Arc::new(world.open().await?), world.open().await?);
-    open.no_limit().await?;
     let held = match snapshot {
         Snapshot::Held => Some(open.store.test_hold_snapshot().await),
         Snapshot::None => None,

@@ -1,7 +1,10 @@
 //! `cargo xtask bench`: release builds, real databases with fsync on, figures beside their targets.
 
+mod peers;
 mod steady;
+mod table;
 
+use std::collections::BTreeMap;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -10,6 +13,11 @@ use serde_json::Value;
 
 use crate::postgres::{self, Server};
 use crate::shell;
+use peers::{Apalis, npm};
+use table::{Line, beside, middle, plain, print, ratio};
+
+/// apalis' own settings, in a file without statistics.
+const AS_IT_COMES: &[&str] = &["--batch", "10", "--lock", "--no-statistics"];
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -26,7 +34,7 @@ pub(crate) enum Bench {
 
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct EngineArgs {
-    /// Also measure other queues on the same server, in turn with ours: pg-boss, graphile-worker
+    /// Also measure other queues on the same server, in turn with ours: pg-boss, graphile-worker, apalis
     #[arg(long)]
     peers: bool,
     /// How often each measurement is taken; the middle one counts
@@ -61,20 +69,6 @@ fn pages() -> Result<ExitCode> {
     postgres::around(None, true, &command)
 }
 
-/// One line of the table.
-struct Line {
-    figure: String,
-    target: String,
-    measured: String,
-    holds: bool,
-}
-
-/// The middle of what was measured.
-fn middle(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or(0.0)
-}
-
 fn ours(server: &Server, what: &str, on: &str, count: usize) -> Result<Value> {
     let mut command = shell::command("cargo");
     command.args(["run", "--quiet", "--release", "-p", "tp-prove", "--", "rates"]);
@@ -92,43 +86,22 @@ fn json_of(command: &mut Command) -> Result<Value> {
     Ok(serde_json::from_str(line)?)
 }
 
-/// A queue of others, on a database of its own on the same server.
-fn peer(server: &Server, peer: &str, what: &str, count: usize) -> Result<Value> {
-    let folder = shell::root().join("tests/peers");
-    if !folder.join("node_modules").is_dir() {
-        let status =
-            shell::command("npm").current_dir(&folder).args(["ci", "--silent"]).status()?;
-        if !status.success() {
-            bail!("the peers could not be installed: {status}");
-        }
-    }
-    let name = format!("peer_{}_{}", what, std::process::id());
-    let psql = |sql: &str| -> Result<()> {
-        let mut command = shell::command("psql");
-        shell::quietly(command.args(["-q", server.url(), "-c", sql])).map(drop)
-    };
-    psql(&format!("DROP DATABASE IF EXISTS {name}"))?;
-    psql(&format!("CREATE DATABASE {name}"))?;
-    let url = server.url().rsplit_once('/').map_or("", |(base, _)| base);
-    let mut command = shell::command("node");
-    command.current_dir(&folder).args(["run.mjs", "--url", &format!("{url}/{name}")]);
-    command.args([
-        "--peer",
-        peer,
-        "--what",
-        what,
-        "--count",
-        &count.to_string(),
-        "--callers",
-        "16",
-    ]);
-    let answer = json_of(&mut command);
-    psql(&format!("DROP DATABASE IF EXISTS {name}"))?;
-    answer
-}
-
 fn number(value: &Value, name: &str) -> f64 {
     value[name].as_f64().unwrap_or(0.0)
+}
+
+/// Rates per second of one thing, one per round.
+#[derive(Default)]
+struct Rates(BTreeMap<&'static str, Vec<f64>>);
+
+impl Rates {
+    fn add(&mut self, name: &'static str, rate: f64) {
+        self.0.entry(name).or_default().push(rate);
+    }
+
+    fn middle(&self, name: &str) -> f64 {
+        middle(self.0.get(name).cloned().unwrap_or_default())
+    }
 }
 
 fn engine(args: EngineArgs) -> Result<bool> {
@@ -142,21 +115,23 @@ fn engine(args: EngineArgs) -> Result<bool> {
 /// Ours and theirs in turn, so that a slow moment of the machine meets both.
 fn rates(args: EngineArgs, lines: &mut Vec<Line>) -> Result<Server> {
     let server = Server::given_or_new(None, true)?;
-    let (mut starts, mut reuse, mut cycle) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut boss, mut graphile, mut graphile_cycle) = (Vec::new(), Vec::new(), Vec::new());
+    let apalis = if args.peers { Some(Apalis::build()?) } else { None };
+    let mut rates = Rates::default();
     for _ in 0..args.rounds {
-        starts.push(number(&ours(&server, "starts", "postgres", 10_000)?, "per_second"));
-        reuse.push(number(&ours(&server, "reuse", "postgres", 10_000)?, "per_second"));
-        cycle.push(number(&ours(&server, "lifecycle", "postgres", 30_000)?, "per_second"));
-        if args.peers {
-            boss.push(number(&peer(&server, "pg-boss", "starts", 5_000)?, "per_second"));
-            graphile
-                .push(number(&peer(&server, "graphile-worker", "starts", 3_000)?, "per_second"));
-            let theirs = peer(&server, "graphile-worker", "lifecycle", 30_000)?;
-            graphile_cycle.push(number(&theirs, "per_second"));
+        let mut own = |name, what, on, count| -> Result<()> {
+            rates.add(name, number(&ours(&server, what, on, count)?, "per_second"));
+            Ok(())
+        };
+        own("starts", "starts", "postgres", 10_000)?;
+        own("reuse", "reuse", "postgres", 10_000)?;
+        own("cycle", "lifecycle", "postgres", 30_000)?;
+        own("lite starts", "starts", "sqlite", 10_000)?;
+        own("lite cycle", "lifecycle", "sqlite", 10_000)?;
+        if let Some(apalis) = &apalis {
+            of_peers(&server, apalis, &mut rates)?;
         }
     }
-    let (starts, reuse, cycle) = (middle(starts), middle(reuse), middle(cycle));
+    let (starts, reuse) = (rates.middle("starts"), rates.middle("reuse"));
     lines.push(plain("starts/s, 16 callers, postgres", starts));
     lines.push(Line {
         figure: "reuse answers/s, postgres".to_owned(),
@@ -164,55 +139,47 @@ fn rates(args: EngineArgs, lines: &mut Vec<Line>) -> Result<Server> {
         measured: format!("{reuse:.0}/s"),
         holds: reuse >= starts,
     });
-    lines.push(plain("claim + end/s, postgres", cycle));
-    if args.peers {
-        lines.push(ratio("starts against pg-boss' unique send", starts, middle(boss), 2.5));
-        lines.push(ratio(
-            "starts against graphile-worker's job_key",
-            starts,
-            middle(graphile),
-            4.0,
-        ));
-        let theirs = middle(graphile_cycle);
-        lines.push(ratio("claim + end against graphile-worker, tuned", cycle, theirs, 0.7));
+    lines.push(plain("claim + end/s, postgres", rates.middle("cycle")));
+    lines.push(plain("starts/s, 16 callers, sqlite (FULL)", rates.middle("lite starts")));
+    lines.push(plain("claim + end/s, sqlite (FULL)", rates.middle("lite cycle")));
+    if let Some(apalis) = &apalis {
+        lines.extend(against_peers(&rates));
+        // Once and few: its time grows with the square of the count.
+        let theirs = apalis.on_sqlite("lifecycle", 4_000, AS_IT_COMES)?;
+        let figure = "claim + end against apalis-sqlite as it comes, FULL, its 4,000 jobs";
+        lines.push(beside(figure, rates.middle("lite cycle"), theirs));
     }
-    lines.push(plain(
-        "starts/s, 16 callers, sqlite (FULL)",
-        number(&ours(&server, "starts", "sqlite", 10_000)?, "per_second"),
-    ));
-    lines.push(plain(
-        "claim + end/s, sqlite (FULL)",
-        number(&ours(&server, "lifecycle", "sqlite", 10_000)?, "per_second"),
-    ));
     Ok(server)
 }
 
-fn plain(figure: &str, rate: f64) -> Line {
-    let (target, measured) = ("–".to_owned(), format!("{rate:.0}/s"));
-    Line { figure: figure.to_owned(), target, measured, holds: true }
+fn of_peers(server: &Server, apalis: &Apalis, rates: &mut Rates) -> Result<()> {
+    rates.add("pg-boss", npm(server, "pg-boss", "starts", 5_000)?);
+    rates.add("graphile", npm(server, "graphile-worker", "starts", 3_000)?);
+    rates.add("graphile cycle", npm(server, "graphile-worker", "lifecycle", 30_000)?);
+    rates.add("apalis", apalis.on_postgres(server, "starts", 5_000)?);
+    rates.add("apalis cycle", apalis.on_postgres(server, "lifecycle", 30_000)?);
+    rates.add("lite apalis", apalis.on_sqlite("starts", 5_000, &[])?);
+    rates.add("lite apalis cycle", apalis.on_sqlite("lifecycle", 10_000, &[])?);
+    Ok(())
 }
 
-fn ratio(figure: &str, ours: f64, theirs: f64, least: f64) -> Line {
-    let ratio = ours / theirs.max(1.0);
-    Line {
-        figure: figure.to_owned(),
-        target: format!(">= {least}"),
-        measured: format!("{ratio:.2} ({ours:.0}/s and {theirs:.0}/s)"),
-        holds: ratio >= least,
-    }
-}
-
-fn print(lines: &[Line]) -> bool {
-    println!("| figure | target | measured | holds |");
-    println!("| --- | --- | --- | --- |");
-    for line in lines {
-        let holds = if line.holds { "yes" } else { "NO" };
-        println!("| {} | {} | {} | {holds} |", line.figure, line.target, line.measured);
-    }
-    let list: Vec<Value> = lines
-        .iter()
-        .map(|line| serde_json::json!({"figure": line.figure, "target": line.target, "measured": line.measured, "holds": line.holds}))
-        .collect();
-    println!("{}", Value::Array(list));
-    lines.iter().all(|line| line.holds)
+fn against_peers(rates: &Rates) -> [Line; 7] {
+    let against = |figure, ours, theirs, least| {
+        ratio(figure, rates.middle(ours), rates.middle(theirs), least)
+    };
+    let beside = |figure, ours, theirs| beside(figure, rates.middle(ours), rates.middle(theirs));
+    [
+        against("starts against pg-boss' unique send", "starts", "pg-boss", 2.5),
+        against("starts against graphile-worker's job_key", "starts", "graphile", 4.0),
+        against("claim + end against graphile-worker, tuned", "cycle", "graphile cycle", 0.7),
+        beside("starts against apalis-postgres' key", "starts", "apalis"),
+        beside("claim + end against apalis-postgres, tuned", "cycle", "apalis cycle"),
+        beside("starts against apalis-sqlite's key, FULL", "lite starts", "lite apalis"),
+        against(
+            "claim + end against apalis-sqlite, tuned, FULL",
+            "lite cycle",
+            "lite apalis cycle",
+            2.0,
+        ),
+    ]
 }

@@ -186,12 +186,18 @@ pub(crate) enum SimCommand {
         /// Multiplies the generated objects
         #[arg(long, default_value_t = 1)]
         scale: u32,
+        /// Generate only this type, so many of it: `--type deviceConfiguration=1000`; may be repeated
+        #[arg(long = "type", value_name = "KEY=COUNT", value_parser = key_and_count)]
+        types: Vec<(String, u32)>,
         /// Decides what is generated
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Milliseconds that each Graph request takes
         #[arg(long, default_value_t = 0)]
         latency_ms: u64,
+        /// Refuse as Graph does what comes too fast, in windows so many times shorter than its own
+        #[arg(long, value_name = "SPEED")]
+        throttle: Option<f64>,
         /// Faults from a JSON file
         #[arg(long, value_name = "FILE")]
         faults: Option<PathBuf>,
@@ -199,6 +205,11 @@ pub(crate) enum SimCommand {
         #[arg(long, value_name = "FILE")]
         expected: Option<PathBuf>,
     },
+}
+
+fn key_and_count(text: &str) -> Result<(String, u32), String> {
+    let pair = text.split_once('=').and_then(|(key, count)| Some((key, count.parse().ok()?)));
+    pair.map(|(key, count)| (key.to_owned(), count)).ok_or_else(|| "expected KEY=COUNT".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

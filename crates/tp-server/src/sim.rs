@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tp_sim::estate::EstatePlan;
 use tp_sim::faults::Fault;
+use tp_sim::throttle::Throttling;
 use tp_sim::{Sim, SimOptions};
 
 use crate::cli::SimCommand;
@@ -13,8 +14,18 @@ use crate::wire;
 
 /// Serves until it is stopped.
 pub(crate) async fn run(command: SimCommand) -> anyhow::Result<()> {
-    let SimCommand::Serve { listen, corpus, tenants, scale, seed, latency_ms, faults, expected } =
-        command;
+    let SimCommand::Serve {
+        listen,
+        corpus,
+        tenants,
+        scale,
+        types,
+        seed,
+        latency_ms,
+        throttle,
+        faults,
+        expected,
+    } = command;
     let faults: Vec<Fault> = match faults {
         None => Vec::new(),
         Some(path) => {
@@ -26,7 +37,10 @@ pub(crate) async fn run(command: SimCommand) -> anyhow::Result<()> {
     };
     let sim = Sim::new(SimOptions {
         estate: EstatePlan { corpus, tenants: usize::from(tenants), scale, seed },
+        types: types.into_iter().collect(),
         latency: Duration::from_millis(latency_ms),
+        throttling: throttle
+            .map_or_else(Throttling::default, |speed| Throttling { enabled: true, speed }),
         faults,
         ..SimOptions::default()
     })?;

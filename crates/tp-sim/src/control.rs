@@ -271,7 +271,7 @@ impl Sim {
     fn fill(&self, fill: &Fill) -> Answer {
         let mut inner = self.lock();
         let Some(tenant) = inner.estate.tenant_mut(fill.tenant) else { return Answer::not_found() };
-        match generate::refill(tenant, self.routes(), &fill.types, fill.seed) {
+        match generate::refill(tenant, (self.routes(), self.schema()), &fill.types, fill.seed) {
             Ok(objects) => Answer::ok(json!({"objects": objects})),
             Err(unknown) => Answer::bad_request(&format!("types: {unknown} is not known")),
         }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::routes::Route;
+use crate::schema::Schema;
 use crate::server::SimError;
 use crate::state::{Estate, SimTenant, licences};
 use crate::{corpus, generate};
@@ -53,7 +54,12 @@ fn secret(seed: u64, name: &str) -> String {
     URL_SAFE_NO_PAD.encode(&digest[..24])
 }
 
-pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimError> {
+pub(crate) fn build(
+    plan: &EstatePlan,
+    types: &BTreeMap<String, u32>,
+    routes: &[Route],
+    schema: &Schema,
+) -> Result<Estate, SimError> {
     let mut estate = Estate::default();
     let mut permissions: Vec<String> = routes
         .iter()
@@ -95,7 +101,7 @@ pub(crate) fn build(plan: &EstatePlan, routes: &[Route]) -> Result<Estate, SimEr
             }
             _ => {
                 let mut expected = Vec::new();
-                generate::fill(plan, routes, &mut tenant, &mut expected);
+                generate::fill(plan, types, (routes, schema), &mut tenant, &mut expected);
                 if number == 0 {
                     estate.expected = expected;
                 }

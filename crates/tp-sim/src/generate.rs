@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::estate::{EstatePlan, seeded};
 use crate::prepare::prepare;
-use crate::routes::Route;
+use crate::routes::{Route, type_of};
+use crate::schema::{Kind, Schema};
 use crate::state::{ExpectedObject, SimTenant};
 
 const AREAS: [&str; 12] = [
@@ -46,7 +47,8 @@ fn amount(key: &str) -> u32 {
 /// Fills a tenant with every type that an app can read.
 pub(crate) fn fill(
     plan: &EstatePlan,
-    routes: &[Route],
+    types: &BTreeMap<String, u32>,
+    (routes, schema): (&[Route], &Schema),
     tenant: &mut SimTenant,
     expected: &mut Vec<ExpectedObject>,
 ) {
@@ -56,9 +58,14 @@ pub(crate) fn fill(
     ordered.sort_by_key(|route| (route.path.contains("{parentId}"), route.key != "group"));
     for route in ordered {
         let Some(path) = path(tenant, route) else { continue };
-        let count = if route.singleton { 1 } else { amount(&route.key) * plan.scale.max(1) };
+        let count = match types.get(&route.key) {
+            Some(count) => *count,
+            None if !types.is_empty() => continue,
+            None if route.singleton => 1,
+            None => amount(&route.key) * plan.scale.max(1),
+        };
         for number in 0..count {
-            let object = object(plan.seed, route, tenant, number, &mut random);
+            let object = object(plan.seed, (route, schema), tenant, number, &mut random);
             let text = |field: &str| object.get(field).and_then(Value::as_str).map(str::to_owned);
             expected.push(ExpectedObject {
                 policy_type: route.key.clone(),
@@ -84,7 +91,7 @@ fn path(tenant: &SimTenant, route: &Route) -> Option<String> {
 /// the type that is not known.
 pub(crate) fn refill(
     tenant: &mut SimTenant,
-    routes: &[Route],
+    (routes, schema): (&[Route], &Schema),
     types: &BTreeMap<String, u32>,
     seed: u64,
 ) -> Result<usize, String> {
@@ -102,7 +109,7 @@ pub(crate) fn refill(
             });
         }
         for number in 0..*count {
-            let object = object(seed, route, tenant, number, &mut random);
+            let object = object(seed, (route, schema), tenant, number, &mut random);
             tenant.collections.entry(path.clone()).or_default().push(object);
             made += 1;
         }
@@ -110,7 +117,13 @@ pub(crate) fn refill(
     Ok(made)
 }
 
-fn object(seed: u64, route: &Route, tenant: &SimTenant, number: u32, random: &mut StdRng) -> Value {
+fn object(
+    seed: u64,
+    (route, schema): (&Route, &Schema),
+    tenant: &SimTenant,
+    number: u32,
+    random: &mut StdRng,
+) -> Value {
     let id = seeded(seed, &format!("{}/{}/{number}", tenant.id, route.key));
     let area = AREAS[random.random_range(0..AREAS.len())];
     let name = match route.key.as_str() {
@@ -142,6 +155,7 @@ fn object(seed: u64, route: &Route, tenant: &SimTenant, number: u32, random: &mu
     }
     content(&mut object, route, number, random);
     assignments(&mut object, route, tenant, random);
+    complete(&mut object, route, schema);
     if let Value::Object(map) = &mut object {
         prepare(map, route);
     }
@@ -162,6 +176,7 @@ fn content(object: &mut Value, route: &Route, number: u32, random: &mut StdRng) 
         if route.item_only.iter().any(|own| own == name) {
             let text = format!("# {} {number}\nWrite-Output 'ok'\n", route.label);
             object[name] = STANDARD.encode(text).into();
+            object["fileName"] = "script.txt".into();
         }
     }
     match route.key.as_str() {
@@ -193,9 +208,38 @@ fn content(object: &mut Value, route: &Route, number: u32, random: &mut StdRng) 
                 "definitionId": "deviceConfiguration--sim", "valueJson": "true"}]);
         }
         "deviceHealthScript" => object["publisher"] = "Contoso".into(),
+        "complianceManagementPartner" => object["partnerState"] = "enabled".into(),
+        "deviceManagementPartner" => object["isConfigured"] = true.into(),
+        "remoteAssistancePartner" => object["onboardingStatus"] = "onboarded".into(),
+        "roleDefinition" => object["rolePermissions"] = json!([{"resourceActions": []}]),
+        "vppToken" => object["displayName"] = "Volume purchase".into(),
         "organizationalBranding" => object["id"] = number.to_string().into(),
         "roleScopeTag" => object["id"] = (number + 1).to_string().into(),
         _ => {}
+    }
+}
+
+/// The service sends all properties of an object, the unused ones too.
+fn complete(object: &mut Value, route: &Route, schema: &Schema) {
+    let entity = type_of(object).unwrap_or(&route.entity);
+    let Some(properties) = schema.of(entity) else { return };
+    let mut names: Vec<_> = properties.iter().filter(|(_, one)| !one.is_navigation).collect();
+    names.sort_by_key(|(name, _)| *name);
+    let Value::Object(map) = object else { return };
+    for (name, property) in names {
+        if map.contains_key(name) || route.navigation.contains(name) {
+            continue;
+        }
+        let value = match property.kind {
+            _ if property.is_collection => json!([]),
+            _ if property.is_nullable => Value::Null,
+            Kind::Boolean => false.into(),
+            Kind::Number => 0.into(),
+            Kind::Text => String::new().into(),
+            // A word of which nothing is known here.
+            Kind::Word | Kind::Object => continue,
+        };
+        map.insert(name.clone(), value);
     }
 }
 

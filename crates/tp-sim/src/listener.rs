@@ -109,7 +109,7 @@ async fn send(sending: Sending, reset: &AtomicBool) -> Result<Response<Body>, Br
     let (parts, body) = response.into_parts();
     let bytes = axum::body::to_bytes(body, usize::MAX).await.map_err(|_| Broken)?;
     let body = match sending.wire {
-        Wire::Cut => Body::new(Cut(bytes.slice(..bytes.len() / 2))),
+        Wire::Cut => Body::new(Cut { rest: bytes.slice(..bytes.len() / 2), is_flushed: false }),
         Wire::Drip(pause) => Body::new(Drops { rest: bytes, pause, sleep: None }),
         _ => Body::new(Silence),
     };
@@ -160,7 +160,10 @@ impl AsyncWrite for Line {
 }
 
 /// A body that breaks off with an error, which cuts the connection.
-struct Cut(Bytes);
+struct Cut {
+    rest: Bytes,
+    is_flushed: bool,
+}
 
 impl HttpBody for Cut {
     type Data = Bytes;
@@ -168,14 +171,19 @@ impl HttpBody for Cut {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let rest = std::mem::take(&mut self.0);
-        Poll::Ready(Some(if rest.is_empty() {
-            Err(io::Error::from(io::ErrorKind::ConnectionReset))
-        } else {
-            Ok(Frame::data(rest))
-        }))
+        let rest = std::mem::take(&mut self.rest);
+        if !rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(rest))));
+        }
+        if !self.is_flushed {
+            // What was written leaves while there is nothing to write.
+            self.is_flushed = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::ConnectionReset))))
     }
 }
 

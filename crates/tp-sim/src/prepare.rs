@@ -78,6 +78,12 @@ fn parts(part: &mut Value, id: &str, name: &str) {
             let own = part_id(id, name, number, map);
             map.insert("id".to_owned(), own.into());
         }
+        // The service knows no empty reference to a template.
+        if let Some(template) = map.get_mut("notificationTemplateId")
+            && template.as_str().is_none_or(str::is_empty)
+        {
+            *template = Uuid::nil().to_string().into();
+        }
         let own = map.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         for inner in ["scheduledActionConfigurations", "presentationValues"] {
             if let Some(inner_part) = map.get_mut(inner) {
@@ -170,7 +176,7 @@ pub(crate) fn block_action(id: &str) -> Value {
         "id": part("rule"), "ruleName": null,
         "scheduledActionConfigurations": [{
             "id": part("block"), "gracePeriodHours": 0, "actionType": "block",
-            "notificationTemplateId": "00000000-0000-0000-0000-000000000000",
+            "notificationTemplateId": Uuid::nil(),
             "notificationMessageCCList": [],
         }],
     }])

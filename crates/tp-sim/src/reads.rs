@@ -8,7 +8,7 @@ use crate::filter;
 use crate::place::{Place, address, item};
 use crate::routes::{Route, type_of};
 use crate::schema::Schema;
-use crate::shape::Shape;
+use crate::shape::{NESTED, Shape};
 use crate::state::SimTenant;
 use crate::virtuals;
 
@@ -154,10 +154,9 @@ impl Reader<'_> {
         }
         let known = place.route.and_then(|route| route.navigation.iter().find(is));
         let held = object.as_object().and_then(|map| map.keys().find(is));
-        // Navigation of a part: known, also where this one holds none of it.
-        let nested = crate::shape::NESTED.iter().find(|own| own.eq_ignore_ascii_case(name));
-        let nested = nested.map(|own| (*own).to_owned());
-        let Some(own) = known.or(held).or(nested.as_ref()) else {
+        let nested = NESTED.iter().copied().find(|own| own.eq_ignore_ascii_case(name));
+        let own = known.or(held).map(String::as_str).or(nested);
+        let Some(own) = own else {
             return Answer::bad_request(&format!("Resource not found for the segment '{name}'."));
         };
         let context = format!("{context}/{own}");

@@ -31,6 +31,8 @@ const WRITES_LENGTH: usize = 10_000;
 pub struct SimOptions {
     /// What the estate is made of.
     pub estate: EstatePlan,
+    /// Generated tenants hold only these types, so many of each; without any all types.
+    pub types: BTreeMap<String, u32>,
     /// Added to each request of Graph.
     pub latency: Duration,
     /// How long tokens hold.
@@ -45,6 +47,7 @@ impl Default for SimOptions {
     fn default() -> Self {
         Self {
             estate: EstatePlan { corpus: None, tenants: 1, scale: 1, seed: 1 },
+            types: BTreeMap::new(),
             latency: Duration::ZERO,
             token_lifetime: Duration::from_secs(3599),
             faults: Vec::new(),
@@ -187,7 +190,7 @@ impl Sim {
     pub fn new(options: SimOptions) -> Result<Self, SimError> {
         let routes = routes().map_err(SimError::OwnData)?;
         let schema = Schema::read().map_err(SimError::OwnData)?;
-        let estate = estate::build(&options.estate, &routes)?;
+        let estate = estate::build(&options.estate, &options.types, &routes, &schema)?;
         Ok(Self::with(options, routes, schema, estate))
     }
 

@@ -3,6 +3,7 @@
 //! One profile only (dev): each further one would compile every dependency again.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -150,10 +151,16 @@ fn test_command(server: &Server, words: &[String]) -> Command {
 }
 
 fn with_corpus(command: &mut Command) {
-    let corpus = shell::root().join(CORPUS);
-    if std::env::var_os(CORPUS_VARIABLE).is_none() && corpus.join("index.json").is_file() {
+    if let Some(corpus) = corpus() {
         command.env(CORPUS_VARIABLE, corpus);
     }
+}
+
+/// The folder of real policies: the one that is named, or the one beside the repository.
+pub(crate) fn corpus() -> Option<PathBuf> {
+    let named = std::env::var_os(CORPUS_VARIABLE).map(PathBuf::from);
+    let corpus = named.unwrap_or_else(|| shell::root().join(CORPUS));
+    corpus.join("index.json").is_file().then_some(corpus)
 }
 
 fn openapi_is_fresh() -> Result<()> {

@@ -32,7 +32,8 @@ async fn conditional_access_takes_one_a_second_and_says_not_when() {
 #[tokio::test]
 async fn a_hundred_writes_fill_a_window() {
     let world = World::writer().await;
-    on(&world, 1.0).await;
+    // A window ten times as long, so that a slow machine does not get out of it.
+    on(&world, 0.1).await;
     let path = "/beta/deviceManagement/deviceCategories";
     let id = world.first(path).await;
     let body = json!({"description": "x"});
@@ -46,7 +47,7 @@ async fn a_hundred_writes_fill_a_window() {
     }
     let (number, wait) = first.unwrap();
     assert_eq!(number, 100);
-    assert!((1..=20).contains(&wait.parse::<u32>().unwrap()), "{wait}");
+    assert!((1..=200).contains(&wait.parse::<u32>().unwrap()), "{wait}");
     assert_eq!(world.get(path).await.status, 200, "reads have room");
 }
 

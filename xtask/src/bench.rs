@@ -27,7 +27,7 @@ pub(crate) enum Bench {
     /// The run engine: starts, reuse, claim and end, wake-up, fairness, history, old snapshots
     Engine(EngineArgs),
     /// Reading a tenant in full: requests, memory, time
-    Graph,
+    Graph(GraphArgs),
     /// Everything there is
     All,
 }
@@ -42,24 +42,34 @@ pub(crate) struct EngineArgs {
     rounds: usize,
 }
 
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct GraphArgs {
+    /// Also let IntuneCD read the same tenant, in turn with ours
+    #[arg(long)]
+    peers: bool,
+}
+
 /// Runs the benchmarks; fails when a target is missed.
 pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
     match bench {
         Bench::Pages => pages(),
         Bench::Engine(args) => Ok(crate::exit(engine(args)?)),
-        Bench::Graph => graph(),
+        Bench::Graph(args) => graph(args),
         Bench::All => {
             let good = engine(EngineArgs { peers: true, rounds: 3 })?;
-            let others = [graph()?, pages()?];
+            let others = [graph(GraphArgs { peers: true })?, pages()?];
             let failed = others.into_iter().any(|code| code != ExitCode::SUCCESS);
             Ok(crate::exit(good && !failed))
         }
     }
 }
 
-fn graph() -> Result<ExitCode> {
+fn graph(args: GraphArgs) -> Result<ExitCode> {
     let mut command = shell::command("cargo");
     command.args(["bench", "--package", "tp-ops", "--bench", "graph"]);
+    if args.peers {
+        command.env("TENANTPILOT_INTUNECD", crate::prove::sim::intunecd()?);
+    }
     Ok(crate::exit(command.status()?.success()))
 }
 

@@ -2,7 +2,7 @@
 //!
 //! The proofs are programs and tests that write one line of JSON per figure; this puts them together.
 
-mod sim;
+pub(crate) mod sim;
 
 use std::path::Path;
 use std::process::Stdio;

@@ -101,7 +101,8 @@ pub(crate) async fn of_runs(
     if tx.dialect() == Dialect::Postgres {
         let list: Vec<_> =
             runs.iter().map(|(scope, run)| json!({"scope_id": scope, "run_id": run})).collect();
-        rows = tx.all(stmt!(FACTS_PG, everywhere, now, json!(list).to_string())).await?;
+        let facts = stmt!(FACTS_PG, everywhere, now, json!(list).to_string());
+        rows = tx.all(facts.planned_anew()).await?;
     } else {
         for (scope, run) in runs {
             let mut sql = StmtBuilder::new(FACTS)

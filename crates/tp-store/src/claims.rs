@@ -459,7 +459,8 @@ async fn mark_running(tx: &mut Tx, jobs: &[JobRow]) -> Result<Vec<ClaimedRow>, S
             .iter()
             .map(|job| json!({"scope_id": job.scope_id, "run_id": job.run_id, "attempt": job.attempt}))
             .collect();
-        return tx.all(stmt!(RUNS_CLAIMED_PG, json!(list).to_string(), now)).await;
+        let claimed = stmt!(RUNS_CLAIMED_PG, json!(list).to_string(), now);
+        return tx.all(claimed.planned_anew()).await;
     }
     let mut runs = Vec::with_capacity(jobs.len());
     for job in jobs {

@@ -35,8 +35,7 @@ impl Drop for Server {
 
 /// All figures, from a generated estate and, where there is a corpus, from that too.
 pub(super) fn figures() -> Result<Vec<Value>> {
-    let target: PathBuf =
-        MetadataCommand::new().current_dir(shell::root()).no_deps().exec()?.target_directory.into();
+    let target = target()?;
     let python = packages(&target)?;
     let mut build = shell::command("cargo");
     let status = build.args(["build", "--quiet", "-p", "tp-server"]).status()?;
@@ -53,6 +52,18 @@ pub(super) fn figures() -> Result<Vec<Value>> {
         })),
     }
     Ok(figures)
+}
+
+fn target() -> Result<PathBuf> {
+    let metadata = MetadataCommand::new().current_dir(shell::root()).no_deps().exec()?;
+    Ok(metadata.target_directory.into())
+}
+
+/// The command that runs IntuneCD against a simulated Graph.
+pub(crate) fn intunecd() -> Result<String> {
+    let python = packages(&target()?)?;
+    let launcher = shell::root().join(CLIENTS).join("intunecd.py");
+    Ok(format!("{} {}", python.display(), launcher.display()))
 }
 
 /// The Python of an environment that has the clients' packages.

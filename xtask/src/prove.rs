@@ -33,6 +33,8 @@ pub(crate) enum What {
     Engine,
     /// The simulated Graph: real clients of other people accept it
     Sim,
+    /// The client of Graph: TRUST A10 to A15, A17, and that everything is read as it is held
+    Graph,
 }
 
 /// Tests that prove a figure by passing, and the figure.
@@ -55,7 +57,10 @@ pub(crate) fn run(args: &ProveArgs) -> Result<bool> {
     let lines = tempfile_path("figures");
     let _ = std::fs::remove_file(&lines);
     let mut seen = Vec::new();
-    let proved = prove(args, &server, &lines, &mut seen);
+    let proved = match args.what {
+        What::Graph => graph(&server, &lines, &mut seen),
+        What::Engine | What::Sim => prove(args, &server, &lines, &mut seen),
+    };
     drop(server);
     let _ = std::fs::remove_file(&lines);
     // What was measured is shown, also when something after it failed.
@@ -74,6 +79,18 @@ fn prove(args: &ProveArgs, server: &Server, lines: &Path, seen: &mut Vec<Value>)
     seen.push(told(&said));
     by_tests(server, seen)?;
     seen.push(model(args, server)?);
+    Ok(())
+}
+
+/// Hostile replies, limits, full readings: tests of tp-ops that say their figures.
+fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
+    let mut command = shell::command("cargo");
+    command.args(["nextest", "run", "--no-fail-fast", "--profile", "prove", "-p", "tp-ops"]);
+    command.args(["hostile::", "pacing::", "reading::"]);
+    command.env("TENANTPILOT_PROVE_FILE", lines).env(postgres::VARIABLE, server.url());
+    let status = command.status().context("cargo nextest could not be started")?;
+    take_figures(parse(&std::fs::read_to_string(lines).unwrap_or_default()), seen);
+    seen.push(passed("every object of the corpus is read as it is held", status.success()));
     Ok(())
 }
 

@@ -16,5 +16,6 @@ mod batch;
 mod http;
 mod paging;
 mod sign_in;
+mod strict;
 
 pub use http::{Chance, Graph, GraphOptions, SetupError};

@@ -320,7 +320,7 @@ impl GraphSession {
         if answer.status == 204 {
             return Ok((Value::Null, 0));
         }
-        let value = serde_json::from_slice(&answer.body).map_err(|_| {
+        let value = crate::strict::parse(&answer.body).ok_or_else(|| {
             let id = answer.request_id.clone();
             GraphError::answered(ReasonCode::MalformedResponse, answer.status, id)
         })?;

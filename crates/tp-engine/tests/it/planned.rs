@@ -221,6 +221,6 @@ impl World {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(30), look).await.expect("within 30 s")
+        tokio::time::timeout(Duration::from_mins(1), look).await.expect("within a minute")
     }
 }

@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod hostile;
+mod pacing;
+mod proofs;
 mod reading;
 mod sync;
 mod world;

@@ -25,7 +25,7 @@ use tp_store::{SystemClock, SystemIds};
 use crate::world::corpus;
 
 #[derive(Debug)]
-struct Silent;
+pub(crate) struct Silent;
 
 impl WaitObserver for Silent {
     fn waits(&self, _: Timestamp, _: ReasonCode) {}
@@ -62,21 +62,10 @@ impl Reader {
         Self { sim, tenant, catalog: Catalog::builtin().unwrap(), session }
     }
 
-    async fn control(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Value {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request = client.request(method, format!("{}/__sim/{path}", self.sim.url));
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        answer.json().await.unwrap()
-    }
-
     /// What the simulator holds of a type; it does not tell apart types that share a collection.
     async fn held(&self, contract: &Contract) -> Vec<Value> {
         let path = format!("state?tenant={}&type={}", self.tenant, contract.key);
-        let state = self.control(reqwest::Method::GET, &path, None).await;
+        let state = control(&self.sim, reqwest::Method::GET, &path, None).await;
         let mut objects = state["objects"].as_array().cloned().unwrap_or_default();
         objects.retain(|object| {
             contract.list.client_filter.iter().all(|filter| filter.passes(object))
@@ -89,6 +78,25 @@ impl Reader {
         let stream = self.session.read_in_full(&self.catalog, contracts, &known);
         stream.try_concat().await.unwrap()
     }
+}
+
+/// Asks the simulator's control surface.
+pub(crate) async fn control(
+    sim: &SpawnedSim,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<Value>,
+) -> Value {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let mut request = client.request(method, format!("{}/__sim/{path}", sim.url));
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let answer = request.send().await.unwrap();
+    let status = answer.status();
+    let text = answer.text().await.unwrap();
+    assert!(status.is_success(), "{path}: {status} {text}");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// What the reply's metadata say of an object, and no property of it.

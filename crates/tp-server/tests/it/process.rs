@@ -107,7 +107,7 @@ fn free_port() -> u16 {
 /// Starts a simulator and gives its address.
 fn start_sim(folder: &Path, latency_ms: u64, corpus: Option<&Path>) -> (Process, String) {
     let latency = latency_ms.to_string();
-    let mut args = vec!["sim", "serve", "--latency-ms", &latency];
+    let mut args = vec!["sim", "serve", "--tenants", "2", "--latency-ms", &latency];
     let expected = folder.join("expected.json").display().to_string();
     args.extend(["--expected", &expected]);
     let corpus = corpus.map(|path| path.display().to_string());

@@ -101,6 +101,11 @@ impl Purse {
         let Some(limits) = group.limits() else {
             return vec![(key(app, BudgetUse::Read), UNPUBLISHED)];
         };
+        // Conditional access sends no Retry-After: a refusal costs more than a tenth of the pace.
+        let window = match group {
+            ThrottleGroup::ConditionalAccess => limits.window.mul_f64(1.1),
+            _ => limits.window,
+        };
         let write = uses == BudgetUse::Write;
         let wanted = [
             (app, BudgetUse::Read, limits.app_any),
@@ -111,7 +116,7 @@ impl Purse {
         wanted
             .into_iter()
             .filter_map(|(app, uses, limit)| {
-                limit.map(|limit| (key(app, uses), self.rate(limit, limits.window)))
+                limit.map(|limit| (key(app, uses), self.rate(limit, window)))
             })
             .collect()
     }

@@ -69,7 +69,16 @@ struct Open {
     object: Value,
     assignments: Option<Vec<Value>>,
     faults: Vec<PartFault>,
-    gone: bool,
+    /// Requests that were made for it, and how many of them found nothing there.
+    asked: usize,
+    lost: usize,
+}
+
+impl Open {
+    /// Whether nothing that was asked for is there any more.
+    const fn is_gone(&self) -> bool {
+        self.asked > 0 && self.lost == self.asked
+    }
 }
 
 /// Where the answer to an ask belongs.
@@ -137,7 +146,8 @@ impl GraphSession {
                 object,
                 assignments: None,
                 faults: Vec::new(),
-                gone: false,
+                asked: 0,
+                lost: 0,
             });
         }
         self.read_round(contracts, &mut open, |open| self.first(contracts, readings, open)).await;
@@ -163,6 +173,9 @@ impl GraphSession {
         let answers = self.ask_many(first.api_version, first.throttle, asks).await;
         for ((index, target), got) in places.into_iter().zip(answers) {
             let contract = contracts[open[index].contract];
+            let is_gone = matches!(&got, Err(error) if error.reason() == ReasonCode::ItemGone);
+            open[index].asked += 1;
+            open[index].lost += usize::from(is_gone);
             put(contract, &mut open[index], target, got);
         }
     }
@@ -206,7 +219,7 @@ impl GraphSession {
         open: &mut [Open],
     ) -> Vec<Wanted<'a>> {
         let mut wanted = Vec::new();
-        for (index, open) in open.iter_mut().enumerate().filter(|(_, open)| !open.gone) {
+        for (index, open) in open.iter_mut().enumerate().filter(|(_, open)| !open.is_gone()) {
             let (contract, reading) = (contracts[open.contract], &readings[open.contract]);
             for (member, link) in further_pages(&open.object) {
                 let ask = self.further(contract, open, &member, &link);
@@ -308,7 +321,6 @@ fn put(contract: &Contract, open: &mut Open, target: Target<'_>, got: Got) {
                 object.extend(reply);
             }
         }
-        (Target::Object, Err(error)) if error.reason() == ReasonCode::ItemGone => open.gone = true,
         (Target::Object, Err(error)) => fault(&contract.key, error),
         (Target::Object, Ok(_)) => {
             fault(&contract.key, GraphError::new(ReasonCode::MalformedResponse));
@@ -375,9 +387,8 @@ fn without_noise(value: &mut Value) {
 
 fn finish(contract: &Contract, mut open: Open) -> Read {
     let id = open.object.get("id").and_then(Value::as_str).map(str::to_owned);
-    let own_gone = |fault: &PartFault| fault.error.reason() == ReasonCode::ItemGone;
-    // Its parts are gone and nothing else was asked: the object went meanwhile.
-    if let (true, Some(id)) = (open.gone || open.faults.iter().any(own_gone), &id) {
+    // Nothing of it is there any more. One part that is not there is a fault of that part.
+    if let (true, Some(id)) = (open.is_gone(), &id) {
         return Read::Gone(id.clone());
     }
     if let (Some(_), Value::Object(object)) = (&contract.assignments, &mut open.object)

@@ -101,12 +101,15 @@ fn taken(
     }
     // A bucket of one request has nothing to keep back.
     let kept = if capacity(rate) > WHOLE { capacity(rate) * reserve(lane) / 100 } else { 0 };
-    let free = ((bucket.tokens - kept) / WHOLE).max(0).min(i64::from(wanted.max(1)));
-    if free > 0 {
-        bucket.tokens -= free * WHOLE;
-        return (bucket, Borrowed::Granted(u32::try_from(free).unwrap_or(0)));
+    // The whole lot or a wait for it: out of a bucket that is nearly empty lots of one would be borrowed,
+    // and the look at the database, not the limit, would set the pace.
+    let most = ((capacity(rate) - kept) / WHOLE).max(1);
+    let lot = i64::from(wanted.max(1)).min(most);
+    if bucket.tokens - kept >= lot * WHOLE {
+        bucket.tokens -= lot * WHOLE;
+        return (bucket, Borrowed::Granted(u32::try_from(lot).unwrap_or(0)));
     }
-    let lacking = i128::from(kept + WHOLE - bucket.tokens);
+    let lacking = i128::from(kept + lot * WHOLE - bucket.tokens);
     let per_window = i128::from(rate.requests.max(1)) * i128::from(WHOLE);
     let wait = (lacking * i128::from(micros(rate.window)) + per_window - 1) / per_window;
     let wait = Duration::from_micros(u64::try_from(wait).unwrap_or(u64::MAX));

@@ -112,7 +112,7 @@ WITH d AS MATERIALIZED (
     notification UUID)
 ), held AS MATERIALIZED (
   SELECT d.* FROM d JOIN jobs j ON j.scope_id = d.scope_id AND j.run_id = d.run_id
-  WHERE j.state = 'leased' AND j.lease_owner = d.owner AND j.fence = d.fence
+  WHERE j.lease_owner = d.owner AND j.fence = d.fence
   ORDER BY d.scope_id, d.run_id FOR UPDATE OF j
 ), ended AS (
   UPDATE operation_runs r
@@ -333,7 +333,7 @@ async fn end_group(
         .write(Reach::All, move |tx| {
             Box::pin(async move {
                 let now = tx.now();
-                let rows: Vec<GroupRow> = tx.all(stmt!(GROUP_PG, list, now)).await?;
+                let rows: Vec<GroupRow> = tx.all(stmt!(GROUP_PG, list, now).planned_anew()).await?;
                 let made_good: Vec<Value> = rows
                     .iter()
                     .filter(|row| row.outcome == Outcome::Succeeded.as_str() && voids(&row.kind))

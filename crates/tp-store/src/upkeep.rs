@@ -31,7 +31,7 @@ const LEASES_EXTEND_PG: &str = "\
 UPDATE jobs j SET lease_until = $3
 FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS d(scope_id UUID, run_id UUID, fence BIGINT)
 WHERE j.scope_id = d.scope_id AND j.run_id = d.run_id AND j.lease_owner = $2 AND j.fence = d.fence
-  AND j.state = 'leased' AND j.lease_until > $4
+  AND j.lease_until > $4
 RETURNING j.run_id, j.fence";
 // The same locks in the same order as every other statement over many jobs takes them.
 const LEASES_LOCK_PG: &str = "\
@@ -370,7 +370,7 @@ async fn beat_pg(
     let (list, now) = (json!(list).to_string(), tx.now());
     tx.all::<LeaseRow>(stmt!(LEASES_LOCK_PG, worker.uuid())).await?;
     let extend = stmt!(LEASES_EXTEND_PG, &list, worker.uuid(), now.plus(lease), now);
-    let rows: Vec<LeaseRow> = tx.all(extend).await?;
+    let rows: Vec<LeaseRow> = tx.all(extend.planned_anew()).await?;
     tx.execute(stmt!(RUNS_BEAT_PG, list, now)).await?;
     Ok(rows)
 }

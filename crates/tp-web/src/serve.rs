@@ -28,6 +28,9 @@ const GRACE: Duration = Duration::from_secs(15);
 const QUIET: Duration = Duration::from_millis(20);
 /// … and at most for this long.
 const LAST_CALL: Duration = Duration::from_millis(500);
+/// How long those that were taken last have to say what they want: a connection of which nothing was read
+/// is closed by a shutdown without an answer.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 
 /// Serves until `shutdown`, then answers what is open and returns.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
@@ -44,11 +47,13 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         };
         let Ok(slot) = slot else { break };
         let accepted = if ending {
-            // Whoever is in the system's queue was taken: closing now would cut them off.
-            let quiet = tokio::time::timeout(QUIET, listener.accept());
-            match quiet.await {
-                Ok(accepted) if last_call.elapsed() < LAST_CALL => accepted,
-                Ok(_) | Err(_) => break,
+            // Whoever is in the system's queue was taken: closing now would cut them off. After the last
+            // call only those are taken who are in it already.
+            let called = last_call.elapsed() >= LAST_CALL;
+            let quiet = if called { Duration::ZERO } else { QUIET };
+            match tokio::time::timeout(quiet, listener.accept()).await {
+                Ok(accepted) => accepted,
+                Err(_) => break,
             }
         } else {
             tokio::select! {
@@ -93,6 +98,7 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         });
     }
     drop(listener);
+    tokio::time::sleep(LAST_WORDS).await;
     if tokio::time::timeout(GRACE, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not end in time and are cut off");
     }

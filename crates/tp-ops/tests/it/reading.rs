@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tp_catalog::contract::Contract;
 use tp_catalog::parts::PartOf;
 use tp_catalog::registry::Catalog;
 use tp_domain::operation::Lane;
+use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
 use tp_engine::jitter::{Jitter as _, SystemJitter};
@@ -250,4 +251,87 @@ async fn every_object_is_read_as_the_simulator_holds_it() {
     }
     assert!(wrong.is_empty(), "{objects} objects compared: {wrong:#?}");
     assert!(objects > 60, "{objects}");
+}
+
+#[tokio::test]
+async fn what_vanishes_or_fails_concerns_its_own_object_only() {
+    let reader = Reader::new(EstatePlan { corpus: None, tenants: 1, scale: 1, seed: 7 }).await;
+    let key = PolicyType::new("settingsCatalogPolicy").unwrap();
+    let contract = reader.catalog.contract(&key).unwrap();
+    let held = reader.held(contract).await;
+    let id = |number: usize| held[number]["id"].as_str().unwrap().to_owned();
+    let (gone, broken) = (id(3), id(30));
+    let rules = json!([
+        {"match": {"path_contains": gone}, "action": {"kind": "vanish"}},
+        {"match": {"path_contains": format!("{broken}')/settings")}, "action": {"kind": "status", "status": 400}},
+        {"match": {"path_contains": format!("{broken}/settings")}, "action": {"kind": "status", "status": 400}},
+    ]);
+    reader.sim.sim.set_faults(serde_json::from_value(rules).unwrap());
+    let reads = reader.read(&[contract]).await;
+    assert_eq!(reads.len(), held.len());
+    for (_, read) in reads {
+        match read {
+            Read::Gone(id) => assert_eq!(id, gone),
+            Read::Full(full) if full.id.as_deref() == Some(broken.as_str()) => {
+                let parts: Vec<_> = full.faults.iter().map(|fault| fault.part.as_str()).collect();
+                assert_eq!(parts, ["settings"]);
+                assert_eq!(full.faults[0].error.reason(), ReasonCode::GraphRefused);
+                assert!(full.assignments.is_some(), "the rest of it was read");
+            }
+            Read::Full(full) => assert!(full.faults.is_empty(), "{:?}", full.faults),
+            Read::Unchanged(object) => unreachable!("{object}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_throttled_in_a_batch_is_asked_for_again_and_nothing_else_is() {
+    let reader = Reader::new(EstatePlan { corpus: None, tenants: 1, scale: 1, seed: 7 }).await;
+    let key = PolicyType::new("deviceConfiguration").unwrap();
+    let contract = reader.catalog.contract(&key).unwrap();
+    let rules = json!([{"match": {"path_contains": "/assignments", "in_batch": true}, "after": 2, "times": 5,
+        "action": {"kind": "status", "status": 429, "retry_after": "0.3"}}]);
+    reader.sim.sim.set_faults(serde_json::from_value(rules).unwrap());
+    let before = reader.sim.sim.graph_requests();
+    let reads = reader.read(&[contract]).await;
+    let asked = usize::try_from(reader.sim.sim.graph_requests() - before).unwrap();
+    let whole = |read: &Read| matches!(read, Read::Full(full) if full.faults.is_empty());
+    assert!(reads.iter().all(|(_, read)| whole(read)));
+    assert_eq!(asked, 1 + reads.len() + 5, "a page, the assignments of each, five of them twice");
+}
+
+#[tokio::test]
+async fn what_the_caller_knows_costs_nothing_beyond_the_listing() {
+    let reader = Reader::new(EstatePlan { corpus: None, tenants: 1, scale: 1, seed: 7 }).await;
+    let key = PolicyType::new("deviceConfiguration").unwrap();
+    let contract = reader.catalog.contract(&key).unwrap();
+    let before = reader.sim.sim.graph_requests();
+    let known = |_: &Contract, object: &Value| object["id"].is_string();
+    let own = [contract];
+    let reads: Vec<(usize, Read)> =
+        reader.session.read_in_full(&reader.catalog, &own, &known).try_concat().await.unwrap();
+    assert!(reads.len() > 10 && reads.iter().all(|(_, read)| matches!(read, Read::Unchanged(_))));
+    assert_eq!(reader.sim.sim.graph_requests() - before, 1);
+}
+
+#[tokio::test]
+async fn names_of_groups_come_by_the_thousand() {
+    let reader = Reader::new(EstatePlan { corpus: None, tenants: 1, scale: 1, seed: 7 }).await;
+    let key = PolicyType::new("group").unwrap();
+    let groups = reader.held(reader.catalog.contract(&key).unwrap()).await;
+    let mut ids: BTreeSet<String> =
+        groups.iter().map(|group| group["id"].as_str().unwrap().to_owned()).collect();
+    ids.insert("00000000-0000-0000-0000-00000000dead".to_owned());
+    ids.insert("no id".to_owned());
+    let before = reader.sim.sim.graph_requests();
+    let names = reader.session.names_of(&ids).await.unwrap();
+    assert_eq!(reader.sim.sim.graph_requests() - before, 1);
+    assert_eq!(names.len(), groups.len(), "what Graph does not know is not in the answer");
+    for group in &groups {
+        let name = &names[group["id"].as_str().unwrap()];
+        assert_eq!(
+            (name.kind.as_str(), name.name.as_deref()),
+            ("group", group["displayName"].as_str())
+        );
+    }
 }

@@ -14,6 +14,7 @@ fn kills() -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_worker_loses_nothing() {
+    let mut good = true;
     for url in database_urls().await {
         let installation = Installation::new(url.as_deref(), 100, None);
         let expected = std::fs::read(installation.folder().join("expected.json")).unwrap();
@@ -52,7 +53,7 @@ async fn a_killed_worker_loses_nothing() {
             if url.is_some() { "PostgreSQL" } else { "SQLite" },
             recoveries.len()
         );
-        crate::proofs::figure(
+        good &= crate::proofs::figure(
             &format!(
                 "A4 recovery after SIGKILL, {}",
                 if url.is_some() { "postgres" } else { "sqlite" }
@@ -62,4 +63,5 @@ async fn a_killed_worker_loses_nothing() {
             median <= Duration::from_secs(30) && longest <= Duration::from_mins(1),
         );
     }
+    assert!(good, "a figure is missed");
 }

@@ -8,6 +8,7 @@ use anyhow::{Result, ensure};
 use apalis::prelude::{WorkerBuilder, WorkerError};
 use apalis_sqlite::{Config, SqliteStorage};
 use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
@@ -69,6 +70,9 @@ async fn open(file: &Path, connections: u32) -> Result<SqlitePool> {
         .pragma("temp_store", "MEMORY")
         .pragma("cache_size", "64000")
         .pragma("journal_size_limit", "67108864");
+    // The pool only says that it had to wait: the first one is asked before.
+    let said = synchronous(&mut options.connect().await?).await?;
+    ensure!(said == FULL, "PRAGMA synchronous says {said}, not FULL");
     let pool = SqlitePoolOptions::new()
         .max_connections(connections)
         .after_connect(|connection, _| {

@@ -92,7 +92,13 @@ fn json_of(command: &mut Command) -> Result<Value> {
         bail!("`{}`: {}", shell::show(command), output.status);
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().rev().find(|line| line.starts_with('{')).context("no figure")?;
+    let line = text
+        .lines()
+        .rev()
+        .find(|line| line.starts_with('{'))
+        .with_context(|| format!("`{}` printed no figure", shell::show(command)))?;
+    // Each as it comes: the table has only the middle ones, and only at the end.
+    eprintln!("{line}");
     Ok(serde_json::from_str(line)?)
 }
 

@@ -92,10 +92,12 @@ fn say_paused() {
 }
 
 fn options(args: &WorkerArgs) -> WorkerOptions {
+    // Where the clock is on trial, a disk that holds a beat up for seconds must not look like it.
+    let lease = if args.offset.is_some() { LEASE * 4 } else { LEASE };
     WorkerOptions {
         concurrency: args.concurrency,
         per_tenant: if args.together.is_some() { args.concurrency } else { 2 },
-        lease: LEASE,
+        lease,
         heartbeat: BEAT,
         poll: Duration::from_millis(200),
         ..WorkerOptions::default()

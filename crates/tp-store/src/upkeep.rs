@@ -71,10 +71,23 @@ UPDATE jobs
 SET state = 'ready', lease_owner = NULL, lease_until = NULL, holds = NULL, run_at = $3, waits = FALSE
 WHERE scope_id = $1 AND run_id = $2";
 // A clock that was set back leaves moments in a future that no lease and no wait reaches (TRUST F27).
-const LEASES_CLAMP: &str =
+const LEASES_CLAMP_LITE: &str =
     "UPDATE jobs SET lease_until = $1 WHERE state = 'leased' AND lease_until > $2";
-const WAITS_CLAMP: &str =
+const WAITS_CLAMP_LITE: &str =
     "UPDATE jobs SET run_at = $1 WHERE state = 'ready' AND waits AND run_at > $2";
+// What somebody has locked is being moved already; a later sweep looks again.
+const LEASES_CLAMP_PG: &str = "\
+WITH far AS MATERIALIZED (
+  SELECT scope_id, run_id FROM jobs WHERE state = 'leased' AND lease_until > $2
+  ORDER BY scope_id, run_id FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs j SET lease_until = $1 FROM far f WHERE j.scope_id = f.scope_id AND j.run_id = f.run_id";
+const WAITS_CLAMP_PG: &str = "\
+WITH far AS MATERIALIZED (
+  SELECT scope_id, run_id FROM jobs WHERE state = 'ready' AND waits AND run_at > $2
+  ORDER BY scope_id, run_id FOR UPDATE SKIP LOCKED
+)
+UPDATE jobs j SET run_at = $1 FROM far f WHERE j.scope_id = f.scope_id AND j.run_id = f.run_id";
 const QUEUE: &str = "\
 SELECT (SELECT count(*) FROM jobs WHERE state = 'ready' AND NOT umbrella) AS ready,
        (SELECT count(*) FROM jobs WHERE state = 'leased') AS leased,
@@ -82,8 +95,15 @@ SELECT (SELECT count(*) FROM jobs WHERE state = 'ready' AND NOT umbrella) AS rea
        (SELECT max(heartbeat_at) FROM workers) AS beat";
 
 // After a jump of the clock every lease seems to have ended. Whoever lives says so within the next lease.
-const LEASES_GRACE: &str =
+const LEASES_GRACE_LITE: &str =
     "UPDATE jobs SET lease_until = $1 WHERE state = 'leased' AND lease_until <= $2";
+// In the order in which all lock many jobs: several processes see the same jump at once.
+const LEASES_GRACE_PG: &str = "\
+WITH held AS MATERIALIZED (
+  SELECT scope_id, run_id FROM jobs WHERE state = 'leased' AND lease_until <= $2
+  ORDER BY scope_id, run_id FOR UPDATE
+)
+UPDATE jobs j SET lease_until = $1 FROM held h WHERE j.scope_id = h.scope_id AND j.run_id = h.run_id";
 
 /// The clock has jumped when it has gained this much on the time that has passed. Beats and sweeps come
 /// every few seconds, so a slow machine does not look like a jump: what it lost, it lost on both.
@@ -109,7 +129,11 @@ impl Pace {
 async fn forgive_jump(tx: &mut Tx, store: &Store, lease: Duration) -> Result<(), StoreError> {
     let now = tx.now();
     if store.pace.jumped(now, store.time.steady()) {
-        let forgiven = tx.execute(stmt!(LEASES_GRACE, now.plus(lease), now)).await?;
+        let text = match tx.dialect() {
+            Dialect::Sqlite => LEASES_GRACE_LITE,
+            Dialect::Postgres => LEASES_GRACE_PG,
+        };
+        let forgiven = tx.execute(stmt!(text, now.plus(lease), now)).await?;
         tracing::warn!(leases = forgiven, "the clock was set forward; leases are left as they are");
     }
     Ok(())
@@ -286,15 +310,17 @@ impl Upkeep {
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
-                    let text = match tx.dialect() {
-                        Dialect::Sqlite => LEASES_EXPIRED_LITE,
-                        Dialect::Postgres => LEASES_EXPIRED_PG,
+                    let (text, leases, far) = match tx.dialect() {
+                        Dialect::Sqlite => {
+                            (LEASES_EXPIRED_LITE, LEASES_CLAMP_LITE, WAITS_CLAMP_LITE)
+                        }
+                        Dialect::Postgres => (LEASES_EXPIRED_PG, LEASES_CLAMP_PG, WAITS_CLAMP_PG),
                     };
                     let now = tx.now();
                     forgive_jump(tx, &store, lease).await?;
                     let (longest, waits) = (now.plus(lease), now.plus(LONGEST_WAIT));
-                    tx.execute(stmt!(LEASES_CLAMP, longest, longest.plus(LEASE_SLACK))).await?;
-                    tx.execute(stmt!(WAITS_CLAMP, now, waits)).await?;
+                    tx.execute(stmt!(leases, longest, longest.plus(LEASE_SLACK))).await?;
+                    tx.execute(stmt!(far, now, waits)).await?;
                     let expired: Vec<ExpiredRow> = tx.all(stmt!(text, now)).await?;
                     let (mut swept, mut released) = (Swept::default(), Vec::new());
                     for row in expired {

@@ -66,7 +66,12 @@ fn holds(on_postgres: bool, cases: u32) {
         runtime.block_on(async {
             let (mut system, left) = match kept.take() {
                 Some((system, left)) if left > 0 => (system, left),
-                _ => (System::new(database(on_postgres).await).await, CASES_PER_DATABASE),
+                worn_out => {
+                    if let Some((system, _)) = worn_out {
+                        system.close().await;
+                    }
+                    (System::new(database(on_postgres).await).await, CASES_PER_DATABASE)
+                }
             };
             // What a broken sequence left behind would break the next one too: it is dropped.
             system.run(&commands).await.map_err(TestCaseError::fail)?;

@@ -77,6 +77,11 @@ impl System {
         }
     }
 
+    /// Gives the connections back: a server has a hundred.
+    pub(crate) async fn close(self) {
+        self.db.store.close().await;
+    }
+
     fn now(&self) -> i64 {
         self.db.clock.now().micros() / 1_000_000
     }

@@ -40,6 +40,9 @@ pub(crate) struct RatesArgs {
     /// How many callers at once
     #[arg(long, default_value_t = 16)]
     callers: usize,
+    /// How many runs `phases` claims at once
+    #[arg(long, default_value_t = 100)]
+    batch: u32,
 }
 
 pub(crate) fn succeeded() -> Ended {
@@ -79,7 +82,7 @@ pub(crate) async fn run(args: RatesArgs) -> Result<bool> {
                 continue;
             }
             let line = match what {
-                "phases" => phases(&place, args.count).await?,
+                "phases" => phases(&place, args.count, args.batch).await?,
                 "starts" => starts(&place, &args, false).await?,
                 "reuse" => starts(&place, &args, true).await?,
                 "lifecycle" => lifecycle(&place, args.count).await?,
@@ -321,8 +324,8 @@ async fn fair(place: &Place, fifo: bool) -> Result<serde_json::Value> {
     }))
 }
 
-/// Where the time of a lifecycle goes: claims of a hundred, and their ends in one group.
-async fn phases(place: &Place, count: usize) -> Result<serde_json::Value> {
+/// Where the time of a lifecycle goes: claims of so many, and their ends in groups.
+async fn phases(place: &Place, count: usize, batch: u32) -> Result<serde_json::Value> {
     let tenants = 50;
     let world = World::new(place, tenants).await?;
     let open = Arc::new(world.open().await?);
@@ -338,7 +341,7 @@ async fn phases(place: &Place, count: usize) -> Result<serde_json::Value> {
             kinds: vec![OperationKind::InventorySync],
             lease: Duration::from_secs(30),
             per_tenant: 100_000,
-            most: 100,
+            most: batch,
         };
         let runs = open.store.claim_many(request).await?.runs;
         claims.push(asked.elapsed());
@@ -350,8 +353,8 @@ async fn phases(place: &Place, count: usize) -> Result<serde_json::Value> {
         ends.push(asked.elapsed());
     }
     Ok(json!({
-        "what": "phases", "on": place.name(), "count": count,
-        "claim_100_p50_ms": percentile(&mut claims, 50), "claim_100_p99_ms": percentile(&mut claims, 99),
-        "end_100_p50_ms": percentile(&mut ends, 50), "end_100_p99_ms": percentile(&mut ends, 99),
+        "what": "phases", "on": place.name(), "count": count, "batch": batch,
+        "claim_p50_ms": percentile(&mut claims, 50), "claim_p99_ms": percentile(&mut claims, 99),
+        "end_p50_ms": percentile(&mut ends, 50), "end_p99_ms": percentile(&mut ends, 99),
     }))
 }

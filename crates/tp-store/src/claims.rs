@@ -19,6 +19,7 @@ use crate::Store;
 use crate::authority::Authority;
 use crate::breaks::{break_point, timed};
 use crate::db::{Dialect, Reach, Tx};
+use crate::discovery::Leased;
 use crate::endings::{JOB_DELETE, recount};
 use crate::error::StoreError;
 use crate::keys::KeyError;
@@ -38,6 +39,18 @@ const WORKSPACES_LITE: &str = "SELECT id, max_running FROM workspaces";
 // are counted and not kept in a counter: nothing can drift (ENGINE I9).
 const LEASED: &str = "\
 SELECT workspace_id, scope_id, count(*) AS n FROM jobs WHERE state = 'leased'
+GROUP BY workspace_id, scope_id";
+// Where a snapshot is held open, every lease that ended stays in the index, and a count from its beginning
+// steps over all of them. So those of before the mark are looked up by their keys.
+const LEASED_SINCE: &str = "\
+SELECT workspace_id, scope_id, count(*) AS n FROM (
+  SELECT workspace_id, scope_id FROM jobs WHERE state = 'leased' AND leased_at >= $1
+  UNION ALL
+  SELECT j.workspace_id, j.scope_id
+  FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS k(scope_id UUID, run_id UUID)
+  JOIN jobs j ON j.scope_id = k.scope_id AND j.run_id = k.run_id
+  WHERE j.lease_owner IS NOT NULL AND j.leased_at < $1
+) AS held
 GROUP BY workspace_id, scope_id";
 const RUN_CLAIMED: &str = "\
 UPDATE operation_runs
@@ -313,6 +326,7 @@ fn take_stmt_pg(
     );
     sql.bind(request.worker.uuid());
     sql.push(", lease_until = ").bind(now.plus(request.lease));
+    sql.push(", leased_at = ").bind(now);
     sql.push(
         " FROM picked WHERE jobs.scope_id = picked.scope_id AND jobs.run_id = picked.run_id \
          RETURNING jobs.scope_id, jobs.run_id, jobs.workspace_id, jobs.tenant_id, jobs.attempt, \
@@ -331,6 +345,7 @@ fn take_stmt_lite(
     let mut sql = StmtBuilder::new("UPDATE jobs SET state = 'leased', lease_owner = ");
     sql.bind(request.worker.uuid());
     sql.push(", lease_until = ").bind(now.plus(request.lease));
+    sql.push(", leased_at = ").bind(now);
     // By rowid: with (scope_id, run_id) IN (…) SQLite uses half of the key (ENGINE §4.2 item 18).
     sql.push(
         ", fence = fence + 1, attempt = attempt + 1 WHERE rowid IN (SELECT rowid FROM jobs \
@@ -370,6 +385,7 @@ async fn room(
     tx: &mut Tx,
     request: &ClaimRequest,
     lanes: &[(Lane, Vec<Candidate>)],
+    leased: Option<Leased>,
 ) -> Result<(Room, bool), StoreError> {
     let wanted: BTreeSet<Uuid> =
         lanes.iter().flat_map(|(_, list)| list.iter().map(|one| one.hint.workspace)).collect();
@@ -384,7 +400,17 @@ async fn room(
         scopes: HashMap::new(),
     };
     let contended = wanted.iter().any(|id| !room.workspaces.contains_key(id));
-    for row in tx.all::<LeasedRow>(stmt!(LEASED)).await? {
+    let counted = match leased {
+        Some(Leased { since, before }) if tx.dialect() == Dialect::Postgres => {
+            let before: Vec<Value> = before
+                .iter()
+                .map(|(scope, run)| json!({"scope_id": scope, "run_id": run}))
+                .collect();
+            stmt!(LEASED_SINCE, since, Value::Array(before).to_string()).planned_anew()
+        }
+        _ => stmt!(LEASED),
+    };
+    for row in tx.all::<LeasedRow>(counted).await? {
         room.scopes.insert(row.scope_id, row.n);
         if let Some(left) = room.workspaces.get_mut(&row.workspace_id) {
             *left -= row.n;
@@ -472,14 +498,19 @@ async fn mark_running(tx: &mut Tx, jobs: &[JobRow]) -> Result<Vec<ClaimedRow>, S
     Ok(runs)
 }
 
-async fn claim(tx: &mut Tx, queue: &Queue, request: &ClaimRequest) -> Result<Taken, StoreError> {
+async fn claim(
+    tx: &mut Tx,
+    queue: &Queue,
+    request: &ClaimRequest,
+    leased: Option<Leased>,
+) -> Result<Taken, StoreError> {
     let now = tx.now();
     let lanes: Vec<(Lane, Vec<Candidate>)> = Lane::ALL
         .into_iter()
         .map(|lane| (lane, queue.in_turn(lane, now)))
         .filter(|(_, candidates)| !candidates.is_empty())
         .collect();
-    let (mut room, contended) = room(tx, request, &lanes).await?;
+    let (mut room, contended) = room(tx, request, &lanes, leased).await?;
     let (jobs, looked) = take_in_turn(tx, request, lanes, &mut room).await?;
     let mut taken =
         Taken { jobs, runs: Vec::new(), authorities: HashMap::new(), looked, contended };
@@ -515,10 +546,12 @@ pub(crate) async fn claim_many(store: &Store, request: ClaimRequest) -> Result<C
         return Ok(Claims::default());
     }
     timed!(Claim);
-    let (queue, worker) = (store.queue.clone(), request.worker);
+    let (queue, worker, leased) = (store.queue.clone(), request.worker, store.discovered.leased());
     let taken = store
         .db
-        .write(Reach::All, move |tx| Box::pin(async move { claim(tx, &queue, &request).await }))
+        .write(Reach::All, move |tx| {
+            Box::pin(async move { claim(tx, &queue, &request, leased).await })
+        })
         .await?;
     break_point!(ClaimCommitted, !taken.jobs.is_empty());
     for looked in &taken.looked {

@@ -22,18 +22,30 @@ use crate::stmt::Stmt;
 pub(crate) use lite::LiteWriter;
 
 /// Which rows a transaction may see on PostgreSQL: the second wall behind the doors.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Reach {
     /// Rows of one scope.
     Scope(Uuid),
+    /// Rows of these scopes, as the setting says it: units of several scopes in one statement.
+    Scopes(String),
     /// Rows of every scope: the engine, the hall and the console, whose statements name their own.
     All,
 }
 
 impl Reach {
-    fn setting(self) -> String {
+    /// Rows of these scopes.
+    pub(crate) fn scopes(scopes: impl Iterator<Item = Uuid>) -> Self {
+        let mut scopes: Vec<Uuid> = scopes.collect();
+        scopes.sort_unstable();
+        scopes.dedup();
+        let texts: Vec<String> = scopes.iter().map(Uuid::to_string).collect();
+        Self::Scopes(texts.join(","))
+    }
+
+    pub(crate) fn setting(&self) -> String {
         match self {
             Self::Scope(scope) => scope.to_string(),
+            Self::Scopes(scopes) => scopes.clone(),
             Self::All => "*".to_owned(),
         }
     }
@@ -252,21 +264,15 @@ impl Db {
 
     /// Runs one statement that is its own transaction, on PostgreSQL: one round trip. It sets its own
     /// reach. On SQLite there is nothing to gain.
-    pub(crate) async fn single<T: Row + 'static>(
+    pub(crate) async fn single_all<T: Row + 'static>(
         &self,
         stmt: Stmt,
-    ) -> Result<Option<T>, StoreError> {
+    ) -> Result<Vec<T>, StoreError> {
         match self {
             Self::Lite { .. } => Err(StoreError::Closed),
             Self::Pg { pool, .. } => {
-                let pool = pool.clone();
-                // A task of its own: a caller who goes away does not cut it in half.
-                tokio::spawn(async move {
-                    let mut conn = pool.acquire().await?;
-                    row(stmt.pg().fetch_optional(&mut *conn).await?.as_ref())
-                })
-                .await
-                .map_err(|_| StoreError::Closed)?
+                let mut conn = pool.acquire().await?;
+                rows(&stmt.pg().fetch_all(&mut *conn).await?)
             }
         }
     }

@@ -9,13 +9,14 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tp_domain::operation::Lane;
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Store;
 use crate::breaks::timed;
-use crate::db::Reach;
+use crate::db::{Dialect, Reach, Tx};
 use crate::error::StoreError;
 use crate::queue::Hint;
 use crate::stmt::stmt;
@@ -39,6 +40,28 @@ SELECT f.scope_id,
           AND j.run_at >= $2 LIMIT 1) AS workspace_id
 FROM found f WHERE f.scope_id IS NOT NULL";
 
+// What is leased since the last mark, and what of the leases before it still is.
+const LEASES: &str = "\
+SELECT scope_id, run_id FROM jobs WHERE state = 'leased' AND leased_at >= $1 AND leased_at < $2
+UNION ALL
+SELECT j.scope_id, j.run_id
+FROM jsonb_to_recordset(CAST($3 AS JSONB)) AS k(scope_id UUID, run_id UUID)
+JOIN jobs j ON j.scope_id = k.scope_id AND j.run_id = k.run_id
+WHERE j.lease_owner IS NOT NULL AND j.leased_at < $1";
+
+#[derive(sqlx::FromRow)]
+struct LeaseRow {
+    scope_id: Uuid,
+    run_id: Uuid,
+}
+
+/// What is leased: what was claimed since a moment, and of what was claimed before these jobs at most.
+#[derive(Clone, Debug)]
+pub(crate) struct Leased {
+    pub(crate) since: Timestamp,
+    pub(crate) before: Arc<Vec<(Uuid, Uuid)>>,
+}
+
 #[derive(sqlx::FromRow)]
 struct ScopeRow {
     scope_id: Uuid,
@@ -56,9 +79,10 @@ const WHOLE_SHARE: u32 = 100;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Marks(Arc<Mutex<Option<Last>>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Last {
     at: Timestamp,
+    leased: Option<Leased>,
     whole_at: Instant,
     whole_took: Duration,
 }
@@ -71,20 +95,26 @@ impl Marks {
     /// From where a look at that time begins; none for a whole one. A clock that was set back writes
     /// below the mark.
     fn from(&self, now: Timestamp) -> Option<Timestamp> {
-        let last = (*self.lock())?;
+        let lock = self.lock();
+        let last = lock.as_ref()?;
         let pause = WHOLE_EVERY.max(last.whole_took.saturating_mul(WHOLE_SHARE));
         let begins = last.at <= now && last.whole_at.elapsed() < pause;
         begins.then(|| last.at.minus(LATE))
     }
 
+    /// What was leased when this process looked last; none where only a count from the beginning tells.
+    pub(crate) fn leased(&self) -> Option<Leased> {
+        self.lock().as_ref()?.leased.clone()
+    }
+
     /// A look has ended; `whole` says when it began, when it was a whole one.
-    fn looked(&self, at: Timestamp, whole: Option<Instant>) {
+    fn looked(&self, at: Timestamp, whole: Option<Instant>, leased: Option<Leased>) {
         let mut last = self.lock();
         match (whole, last.as_mut()) {
             (Some(whole_at), _) => {
-                *last = Some(Last { at, whole_at, whole_took: whole_at.elapsed() });
+                *last = Some(Last { at, leased, whole_at, whole_took: whole_at.elapsed() });
             }
-            (None, Some(last)) => last.at = at,
+            (None, Some(last)) => (last.at, last.leased) = (at, leased),
             (None, None) => {}
         }
     }
@@ -94,7 +124,8 @@ impl Marks {
 pub(crate) async fn discover(store: &Store) -> Result<(), StoreError> {
     timed!(Discovery);
     let (marks, began) = (store.discovered.clone(), Instant::now());
-    let (found, now, whole) = store
+    let known = marks.leased();
+    let (found, now, whole, leased) = store
         .db
         .read(Reach::All, move |tx| {
             Box::pin(async move {
@@ -110,13 +141,33 @@ pub(crate) async fn discover(store: &Store) -> Result<(), StoreError> {
                         Some(Hint { priority, scope: row.scope_id, workspace })
                     }));
                 }
-                Ok((hints, now, mark.is_none()))
+                let leased = match tx.dialect() {
+                    Dialect::Postgres => Some(leases(tx, known, mark.is_none()).await?),
+                    // One process, and no snapshot that it does not end itself.
+                    Dialect::Sqlite => None,
+                };
+                Ok((hints, now, mark.is_none(), leased))
             })
         })
         .await?;
-    store.discovered.looked(now, whole.then_some(began));
+    store.discovered.looked(now, whole.then_some(began), leased);
     found.into_iter().for_each(|hint| store.queue.add(hint));
     Ok(())
+}
+
+/// Moves the mark of what is leased up to a little before now.
+async fn leases(tx: &mut Tx, known: Option<Leased>, whole: bool) -> Result<Leased, StoreError> {
+    let since = tx.now().minus(LATE);
+    let (from, before) = match known {
+        Some(known) if !whole => (known.since, known.before),
+        _ => (Timestamp::from_micros(i64::MIN), Arc::default()),
+    };
+    let before: Vec<Value> =
+        before.iter().map(|(scope, run)| json!({"scope_id": scope, "run_id": run})).collect();
+    let text = stmt!(LEASES, from, since.max(from), Value::Array(before).to_string());
+    let rows: Vec<LeaseRow> = tx.all(text.planned_anew()).await?;
+    let before = rows.into_iter().map(|row| (row.scope_id, row.run_id)).collect();
+    Ok(Leased { since: since.max(from), before: Arc::new(before) })
 }
 
 #[cfg(test)]
@@ -131,9 +182,9 @@ mod tests {
     fn a_look_begins_where_the_last_one_was_unless_the_clock_was_set_back() {
         let marks = Marks::default();
         assert_eq!(marks.from(at(100)), None, "the first one is whole");
-        marks.looked(at(100), Some(Instant::now()));
+        marks.looked(at(100), Some(Instant::now()), None);
         assert_eq!(marks.from(at(101)), Some(at(100).minus(LATE)));
-        marks.looked(at(101), None);
+        marks.looked(at(101), None, None);
         assert_eq!(marks.from(at(102)), Some(at(101).minus(LATE)));
         assert_eq!(marks.from(at(50)), None, "what is written now lies below the mark");
     }
@@ -142,7 +193,8 @@ mod tests {
     fn a_whole_look_comes_again_and_costs_a_hundredth() {
         let marks = Marks::default();
         let long_ago = |seconds| Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-        let last = |whole_at, whole_took| Some(Last { at: at(100), whole_at, whole_took });
+        let last =
+            |whole_at, whole_took| Some(Last { at: at(100), leased: None, whole_at, whole_took });
         *marks.lock() = last(long_ago(11), Duration::from_millis(1));
         assert_eq!(marks.from(at(101)), None);
         *marks.lock() = last(long_ago(11), Duration::from_secs(1));

@@ -40,6 +40,7 @@ mod run_rows;
 mod runs;
 mod schedules;
 mod scope;
+mod starts;
 mod stmt;
 mod system;
 mod tenants;
@@ -113,6 +114,7 @@ pub struct Store {
     pace: upkeep::Pace,
     /// Groups the ends of runs; PostgreSQL only.
     endings: Option<endings::Endings>,
+    starts: Option<starts::Starts>,
 }
 
 impl Store {
@@ -182,6 +184,7 @@ impl Store {
             wake.connect(pool.clone());
         }
         let endings = endings::endings_of(&db, &options.ids);
+        let starts = starts::Starts::of(&db, &options.ids);
         let store = Self {
             db,
             time: options.time,
@@ -193,6 +196,7 @@ impl Store {
             gates: gates::GateCache::default(),
             pace: upkeep::Pace::default(),
             endings,
+            starts,
         };
         if store.dialect() == Dialect::Sqlite {
             store.upkeep().expire_all().await?;

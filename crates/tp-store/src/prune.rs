@@ -8,12 +8,14 @@ use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::workspace::settings_of;
 
-// Those that ended first go first. A parent goes after its children: a page never links to nothing.
+// By the index of the newest: what ended before was created before. A parent goes after its children: a page
+// never links to nothing.
 const OLD: &str = "\
 SELECT r.scope_id, r.id FROM operation_runs r
-WHERE r.workspace_id = $1 AND r.status = 'completed' AND r.completed_at < $2
+WHERE r.scope_id IN (SELECT t.id FROM tenants t WHERE t.workspace_id = $1 UNION ALL SELECT $1)
+  AND r.created_at < $2 AND r.completed_at < $2 AND r.status = 'completed'
   AND NOT EXISTS (SELECT 1 FROM operation_runs c WHERE c.parent_id = r.id)
-ORDER BY r.completed_at LIMIT 200";
+LIMIT 200";
 
 /// What hangs on a run, in the order in which it must go.
 const PARTS: [&str; 7] = [

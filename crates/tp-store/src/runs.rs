@@ -9,7 +9,7 @@ use tp_domain::actor::{Initiator, Trigger};
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::counts::RunCounts;
 use tp_domain::gate::Gate;
-use tp_domain::ids::{AuditId, Ids, NotificationId, RunId, ScopeId, TenantId, UserId, WorkspaceId};
+use tp_domain::ids::{Ids, NotificationId, RunId, ScopeId, TenantId, UserId, WorkspaceId};
 use tp_domain::notification::Moment;
 use tp_domain::operation::{IdentityHash, OfTenant, OfWorkspace, OperationKind, OperationRequest};
 use tp_domain::reason::ReasonCode;
@@ -19,14 +19,15 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::actions::copy_failed;
-use crate::audit::{actor_id, audit};
+use crate::audit::audit;
 use crate::breaks::break_point;
-use crate::db::{Dialect, Reach, Tx};
+use crate::db::{Reach, Tx};
 use crate::endings::ATTENTION_INSERT;
 use crate::error::StoreError;
 use crate::queue::Hint;
 use crate::run_rows::{RunRow, run_columns};
 use crate::scope::TenantScope;
+use crate::starts::Answer;
 use crate::stmt::{Stmt, Value, stmt};
 use crate::workspace::WorkspaceScope;
 
@@ -37,33 +38,6 @@ INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status,
 VALUES ($1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT (scope_id, kind, identity_hash) WHERE outcome = 'pending' DO NOTHING
 RETURNING id";
-// The whole unit in one statement that is its own transaction: one round trip where the careful way takes
-// eight (ENGINE §4.2). The reach is set by the row that everything else is made from.
-const START_PG: &str = "\
-WITH reach AS MATERIALIZED (
-  SELECT set_config('app.reach', $24, TRUE) AS reach,
-         COALESCE($14, CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)) AS at
-), run AS (
-  INSERT INTO operation_runs (scope_id, id, workspace_id, tenant_id, kind, status, outcome, identity_hash,
-                              initiator_id, initiator_name, trigger_kind, inputs, max_attempts, retry_of,
-                              parent_id, created_at, origin_hash, authority_id)
-  SELECT $1, $2, $3, $4, $5, 'queued', 'pending', $6, $7, $8, $9, $10, $11, $12, $13, at, $25, $26 FROM reach
-  ON CONFLICT (scope_id, kind, identity_hash) WHERE outcome = 'pending' DO NOTHING
-  RETURNING id, created_at
-), job AS (
-  INSERT INTO jobs (scope_id, run_id, workspace_id, tenant_id, kind, state, priority, run_at, waits)
-  SELECT $1, id, $3, $4, $5, 'ready', $15, created_at + $16, $16 > 0 FROM run
-), told AS (
-  INSERT INTO notifications (scope_id, run_id, moment, id, workspace_id, tenant_id, user_id, kind,
-                             outcome, created_at)
-  SELECT $1, run.id, 'queued', $17, $3, $4, u.id, $5, 'pending', run.created_at
-  FROM run JOIN users u ON u.id = $7 AND u.notify_queued
-), noted AS (
-  INSERT INTO audit_entries (scope_id, id, workspace_id, tenant_id, at, actor_kind, actor_id, actor_name,
-                             action, target_kind, target_id, run_id, request_id, details)
-  SELECT $1, $18, $3, $4, created_at, $19, $20, $8, 'run.started', 'run', $21, id, $22, $23 FROM run
-)
-SELECT created_at FROM run";
 // A statement of its own: inside the INSERT its snapshot could be older than the winner (ENGINE §4.2).
 const RUN_ACTIVE: &str = concat!(
     "SELECT ",
@@ -234,7 +208,7 @@ impl NewRun {
     }
 
     /// The row as it was just written.
-    fn queued(&self, id: RunId, now: Timestamp) -> OperationRun {
+    pub(crate) fn queued(&self, id: RunId, now: Timestamp) -> OperationRun {
         OperationRun {
             id,
             workspace: self.workspace,
@@ -267,11 +241,6 @@ impl NewRun {
 struct IdRow {
     #[expect(dead_code, reason = "only whether there is a row matters")]
     id: Uuid,
-}
-
-#[derive(sqlx::FromRow)]
-struct AtRow {
-    created_at: i64,
 }
 
 #[derive(sqlx::FromRow)]
@@ -400,29 +369,11 @@ pub(crate) async fn run_start_with(
 
 /// The unit as a commit of its own. When the quick way fails, the careful way finds out why.
 pub(crate) async fn start_alone(store: &Store, new: &NewRun) -> Result<Started, StoreError> {
-    let reach = Reach::Scope(new.scope.uuid());
-    if store.dialect() == Dialect::Postgres {
-        let id = RunId::next(&*store.ids);
-        let stmt = start_stmt(&*store.ids, id, new, store.db.told_time());
-        match store.db.single::<AtRow>(stmt).await {
-            Ok(Some(AtRow { created_at })) => {
-                let at = Timestamp::from_micros(created_at);
-                return Ok(Started::Created(new.queued(id, at)));
-            }
-            // An equal run was active a moment ago; it is most likely still there.
-            Ok(None) => {
-                let text =
-                    stmt!(RUN_ACTIVE, new.scope.uuid(), new.kind.as_str(), new.identity.hex());
-                let row: Option<RunRow> =
-                    store.db.read(reach, |tx| Box::pin(tx.optional(text))).await?;
-                if let Some(run) = row {
-                    return Ok(Started::Reused(run.try_into()?));
-                }
-            }
-            Err(StoreError::Driver(_) | StoreError::Conflict(_) | StoreError::Full(_)) => {}
-            Err(error) => return Err(error),
-        }
-        return start_as(store, new, Way::Careful).await;
+    if let Some(starts) = &store.starts {
+        return match starts.start(new).await? {
+            Answer::Started(started) => Ok(*started),
+            Answer::Alone => start_as(store, new, Way::Careful).await,
+        };
     }
     match start_as(store, new, Way::Quick).await {
         Err(StoreError::Driver(_) | StoreError::Conflict(_) | StoreError::Full(_)) => {
@@ -573,36 +524,11 @@ fn run_values(id: RunId, new: &NewRun) -> Vec<Value> {
     ]
 }
 
-fn lineage_values(new: &NewRun) -> [Value; 2] {
-    [new.origin.clone().into(), new.authority.map(UserId::uuid).into()]
-}
-
 fn insert_stmt(id: RunId, new: &NewRun, now: Timestamp) -> Stmt {
     let mut values = run_values(id, new);
     values.push(now.into());
-    values.extend(lineage_values(new));
+    values.extend([new.origin.clone().into(), new.authority.map(UserId::uuid).into()]);
     Stmt::fixed(RUN_INSERT, values)
-}
-
-/// `told` is the time where it is not the database's own.
-fn start_stmt(ids: &dyn Ids, id: RunId, new: &NewRun, told: Option<Timestamp>) -> Stmt {
-    let mut values = run_values(id, new);
-    let delay = Timestamp::from_micros(0).plus(new.delay);
-    values.extend([
-        told.into(),
-        new.kind.facts().lane.priority().into(),
-        delay.micros().into(),
-        NotificationId::next(ids).uuid().into(),
-        AuditId::next(ids).uuid().into(),
-        new.initiator.kind().into(),
-        actor_id(&new.initiator).into(),
-        id.to_string().into(),
-        new.request_id.clone().into(),
-        details(new).to_string().into(),
-        new.scope.uuid().to_string().into(),
-    ]);
-    values.extend(lineage_values(new));
-    Stmt::fixed(START_PG, values)
 }
 
 fn job_stmt(new: &NewRun, id: RunId, now: Timestamp) -> Stmt {
@@ -619,7 +545,7 @@ fn job_stmt(new: &NewRun, id: RunId, now: Timestamp) -> Stmt {
     )
 }
 
-fn details(new: &NewRun) -> serde_json::Value {
+pub(crate) fn details(new: &NewRun) -> serde_json::Value {
     json!({"kind": new.kind.as_str(), "inputs": new.inputs})
 }
 

@@ -69,12 +69,12 @@ impl Drop for PgTx {
 
 async fn begin(
     conn: PoolConnection<Postgres>,
-    reach: Reach,
+    reach: &Reach,
     time: &TimeSource,
 ) -> Result<PgTx, StoreError> {
     let mut guard = PgTx(Some(Tx { conn: Conn::Pg(conn), now: Timestamp::from_micros(0) }));
     if let Some(Tx { conn: Conn::Pg(conn), now }) = &mut guard.0 {
-        // The reach is a UUID or `*`: nothing of it can end the literal. One round trip for all.
+        // The reach is made of UUIDs or `*`: nothing of it can end the literal. One round trip for all.
         let text = format!(
             "BEGIN; SET LOCAL app.reach = '{}'; \
              SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
@@ -100,7 +100,7 @@ where
     R: Send,
     F: for<'t> FnOnce(&'t mut Tx) -> OpFuture<'t, R> + Send,
 {
-    let mut guard = begin(pool.acquire().await?, reach, time).await?;
+    let mut guard = begin(pool.acquire().await?, &reach, time).await?;
     let Some(tx) = guard.0.as_mut() else { return Err(StoreError::Closed) };
     let answer = op(tx).await?;
     tx.raw("COMMIT").await?;

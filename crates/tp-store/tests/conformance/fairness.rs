@@ -132,3 +132,29 @@ async fn a_kind_that_is_not_known_here_hides_nobody() {
         assert_eq!(world.store().upkeep().queue().await.unwrap().ready, 1, "{}", world.db.name());
     }
 }
+
+#[tokio::test]
+async fn what_was_claimed_long_ago_still_counts_against_the_limit() {
+    for world in worlds().await {
+        flood(&world, "contoso", 6).await;
+        let first = world.claim_many(1, 1, 2).await;
+        assert_eq!(first.len(), 1);
+        // Each look moves the mark from which leases are counted; this one lies behind it.
+        for _ in 0..3 {
+            world.db.clock.advance(std::time::Duration::from_secs(5));
+            world.store().discover().await.unwrap();
+        }
+        let second = world.claim_many(2, 5, 2).await;
+        assert_eq!(second.len(), 1, "{}: one of two is taken", world.db.name());
+        assert!(world.claim_many(3, 5, 2).await.is_empty(), "{}", world.db.name());
+        for run in first {
+            run.finish(succeeded()).await.unwrap();
+        }
+        assert_eq!(
+            world.claim_many(3, 5, 2).await.len(),
+            1,
+            "{}: its place is free",
+            world.db.name()
+        );
+    }
+}

@@ -51,6 +51,59 @@ async fn racing_equal_starts_make_one_run() {
     }
 }
 
+/// Eight people of each tenant ask for each of eight things at once.
+async fn asked_at_once(world: &crate::util::World) -> Vec<(&'static str, usize, Started)> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for slug in ["contoso", "fabrikam"] {
+        let scope = std::sync::Arc::new(world.sync_scope(slug).await);
+        for number in 0..64 {
+            let (scope, what) = (scope.clone(), number % 8);
+            tasks.spawn(async move {
+                let request = SyncInventory::of_types(vec![key(&format!("type{what}"))], true);
+                (slug, what, scope.run_start(&request, HowStarted::default()).await.unwrap())
+            });
+        }
+    }
+    tasks.join_all().await
+}
+
+#[tokio::test]
+async fn starts_that_come_at_once_are_each_answered_with_their_own_run() {
+    for world in worlds().await {
+        let started = asked_at_once(&world).await;
+        let created = started.iter().filter(|(.., one)| matches!(one, Started::Created(_))).count();
+        assert_eq!((started.len(), created), (128, 16), "{}", world.db.name());
+        for (slug, what, one) in &started {
+            let run = world.run(slug, one.run().id).await;
+            let types = run.inputs["types"].to_string();
+            assert_eq!(types, format!("[\"type{what}\"]"), "{}", world.db.name());
+        }
+        for (table, rows) in [
+            ("operation_runs", 16),
+            ("jobs", 16),
+            ("notifications", 16),
+            ("audit_entries WHERE action = 'run.started'", 16),
+        ] {
+            let count = format!("SELECT count(*) AS n FROM {table}");
+            assert_eq!(world.store().test_count_text(&count).await, rows, "{table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn starts_at_once_whose_jobs_fail_each_say_so() {
+    for world in worlds().await {
+        world.store().test_break_dispatch(true, &world.db.url).await;
+        let started = asked_at_once(&world).await;
+        world.store().test_break_dispatch(false, &world.db.url).await;
+        for (.., one) in &started {
+            assert_eq!(one.run().reason, Some(ReasonCode::DispatchFailed), "{}", world.db.name());
+        }
+        let active = "SELECT count(*) AS n FROM operation_runs WHERE outcome = 'pending'";
+        assert_eq!(world.store().test_count(active).await, 0);
+    }
+}
+
 #[tokio::test]
 async fn a_start_after_the_end_is_a_new_run() {
     for world in worlds().await {

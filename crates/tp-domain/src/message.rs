@@ -5,6 +5,24 @@ use std::fmt;
 use crate::reason::ReasonCode;
 
 /// A sentence that is safe to store and show: made of a reason code and of counted facts only.
+///
+/// No text becomes one, whatever it holds:
+///
+/// ```compile_fail,E0423
+/// let token = String::from("eyJ0eXAiOiJKV1Qi");
+/// let _ = tp_domain::message::SafeMessage(token);
+/// ```
+///
+/// ```compile_fail,E0277
+/// let token = String::from("eyJ0eXAiOiJKV1Qi");
+/// let _: tp_domain::message::SafeMessage = token.into();
+/// ```
+///
+/// ```
+/// use tp_domain::message::{SafeMessage, Shown};
+/// use tp_domain::reason::ReasonCode;
+/// let _: SafeMessage = ReasonCode::GraphThrottled.message(&[Shown::Count("attempts", 3)]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafeMessage(String);
 
@@ -23,7 +41,8 @@ impl SafeMessage {
         &self.0
     }
 
-    /// Reads back what the store wrote. The store writes nothing but safe messages.
+    /// Reads back what the store wrote. The store writes nothing but safe messages, and `cargo xtask tidy`
+    /// lets nobody else call this.
     pub const fn from_stored(text: String) -> Self {
         Self(text)
     }

@@ -1,5 +1,5 @@
 //! Starts that come in at once, on PostgreSQL: one statement for all of them
-//! (docs/decisions/0011-group-ends-and-single-starts.md).
+//! (docs/decisions/0011-starts-and-ends-in-groups.md).
 //!
 //! Whatever has come in while the last group was written is the next one; nobody waits on purpose and
 //! nobody is answered before the commit. A start that comes alone is a group of one.

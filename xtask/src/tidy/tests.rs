@@ -93,6 +93,16 @@ fn a_status_moves_in_two_files_only() {
 }
 
 #[test]
+fn only_the_store_reads_messages_back() {
+    let text = "fn a(text: String) {\n    SafeMessage::from_stored(text);\n}\n";
+    assert_eq!(
+        code(&[("crates/tp-ops/src/a.rs", text)]),
+        ["crates/tp-ops/src/a.rs:2: stored-message"]
+    );
+    assert_eq!(code(&[("crates/tp-store/src/run_rows.rs", text)]), [""; 0]);
+}
+
+#[test]
 fn unfinished_work_is_found() {
     assert_eq!(code(&[("a.rs", "fn a() { todo!() }")]), ["a.rs:1: no-todo"]);
     assert_eq!(code(&[("a.rs", "fn a() {\n unimplemented!(\"x\") }")]), ["a.rs:2: no-todo"]);

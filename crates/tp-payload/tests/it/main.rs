@@ -1,0 +1,4 @@
+//! Payloads in a real folder and in a real S3 server: what is kept, what is found out, what survives.
+
+mod folder;
+mod util;

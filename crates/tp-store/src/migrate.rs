@@ -14,6 +14,11 @@ macro_rules! migrations {
             (1, "first", include_str!(concat!("../migrations/", $folder, "/0001_first.sql"))),
             (2, "engine", include_str!(concat!("../migrations/", $folder, "/0002_engine.sql"))),
             (3, "lineage", include_str!(concat!("../migrations/", $folder, "/0003_lineage.sql"))),
+            (
+                5,
+                "payload_keys",
+                include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
+            ),
         ]
     };
 }

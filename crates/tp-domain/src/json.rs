@@ -56,9 +56,14 @@ macro_rules! json {
 }
 
 impl Json {
-    /// The member of that name, or the element of that place.
+    /// The member of that name.
     pub fn get(&self, name: &str) -> Option<&Self> {
         self.as_object()?.get(name)
+    }
+
+    /// The member of that name, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut Self> {
+        self.as_object_mut()?.get_mut(name)
     }
 
     /// The text; none when it is none or holds a lone surrogate.
@@ -174,6 +179,26 @@ impl Json {
     /// Takes the value out and leaves `null`.
     pub const fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Null)
+    }
+}
+
+impl std::ops::Index<&str> for Json {
+    type Output = Self;
+
+    /// The member of that name; `null` when there is none.
+    fn index(&self, name: &str) -> &Self {
+        const NONE: &Json = &Json::Null;
+        self.get(name).unwrap_or(NONE)
+    }
+}
+
+impl std::ops::Index<usize> for Json {
+    type Output = Self;
+
+    /// The element of that place; `null` when there is none.
+    fn index(&self, at: usize) -> &Self {
+        const NONE: &Json = &Json::Null;
+        self.as_array().and_then(|elements| elements.get(at)).unwrap_or(NONE)
     }
 }
 

@@ -30,6 +30,8 @@ pub enum Fault {
     BadNumber,
     /// A text holds a control character, or an escape that does not exist.
     BadText,
+    /// A text holds half of a surrogate pair, and the caller takes only texts of Unicode.
+    LoneSurrogate,
     /// A name stands twice in an object: the text has two readings.
     NameTwice,
     /// It is nested deeper than [`MOST_LEVELS`].
@@ -45,6 +47,7 @@ impl fmt::Display for Fault {
             Self::Trailing => "more follows after the value",
             Self::BadNumber => "not a number of JSON",
             Self::BadText => "a control character or an unknown escape in a text",
+            Self::LoneSurrogate => "half of a surrogate pair in a text",
             Self::NameTwice => "a name stands twice in an object",
             Self::TooDeep => "nested deeper than 128 levels",
         })
@@ -54,9 +57,19 @@ impl fmt::Display for Fault {
 impl Json {
     /// Reads a text that is one JSON value.
     pub fn parse(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::read(bytes, true)
+    }
+
+    /// The same, and every text is one of Unicode. A reply of Graph with half a surrogate pair is malformed
+    /// (TRUST F18): ids and names in it mean nothing.
+    pub fn parse_unicode(bytes: &[u8]) -> Result<Self, JsonError> {
+        Self::read(bytes, false)
+    }
+
+    fn read(bytes: &[u8], takes_lone: bool) -> Result<Self, JsonError> {
         let text = std::str::from_utf8(bytes)
             .map_err(|error| JsonError { fault: Fault::NotUtf8, at: error.valid_up_to() })?;
-        let mut reader = Reader { text, bytes, at: 0 };
+        let mut reader = Reader { text, bytes, at: 0, takes_lone };
         reader.space();
         let value = reader.value(0)?;
         reader.space();
@@ -79,6 +92,8 @@ struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// Whether a text may hold half of a surrogate pair.
+    takes_lone: bool,
 }
 
 impl Reader<'_> {
@@ -281,6 +296,7 @@ impl Reader<'_> {
             Some(letter) => {
                 units.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
             }
+            None if !self.takes_lone => return Err(self.fault(Fault::LoneSurrogate)),
             None => {
                 let [high, low] = unit.to_be_bytes();
                 units.extend([0xED, 0x80 | ((high & 0x0F) << 2) | (low >> 6), 0x80 | (low & 0x3F)]);

@@ -94,6 +94,15 @@ fn the_bound_on_levels_is_the_same_for_reading_and_writing() {
 }
 
 #[test]
+fn half_a_surrogate_pair_is_refused_where_only_unicode_is_taken() {
+    for lone in ["\"\\ud800\"", "[\"a\\udc00b\"]", "{\"\\ud83d\\ud83d\\ude00\":1}"] {
+        assert_eq!(Json::parse_unicode(lone.as_bytes()).unwrap_err().fault, Fault::LoneSurrogate);
+        assert!(Json::parse(lone.as_bytes()).is_ok(), "{lone}");
+    }
+    assert!(Json::parse_unicode(b"\"\\ud83d\\ude00\\u0000\"").is_ok());
+}
+
+#[test]
 fn a_fault_says_where_and_never_what() {
     let error = Json::parse(br#"{"password":"hunter2""#).unwrap_err();
     assert_eq!(error.to_string(), "the text ends in the middle (byte 21)");

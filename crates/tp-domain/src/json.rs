@@ -177,6 +177,7 @@ impl Json {
     }
 
     /// Takes the value out and leaves `null`.
+    #[must_use]
     pub const fn take(&mut self) -> Self {
         std::mem::replace(self, Self::Null)
     }

@@ -28,6 +28,8 @@ pub(crate) enum Bench {
     Engine(EngineArgs),
     /// Reading a tenant in full: requests, memory, time
     Graph(GraphArgs),
+    /// Sealed payloads: bytes with and without dictionaries, time to put and get
+    Payloads,
     /// Everything there is
     All,
 }
@@ -55,9 +57,10 @@ pub(crate) fn run(bench: Bench) -> Result<ExitCode> {
         Bench::Pages => pages(),
         Bench::Engine(args) => Ok(crate::exit(engine(args)?)),
         Bench::Graph(args) => graph(args),
+        Bench::Payloads => payloads(),
         Bench::All => {
             let good = engine(EngineArgs { peers: true, rounds: 3 })?;
-            let others = [graph(GraphArgs { peers: true })?, pages()?];
+            let others = [graph(GraphArgs { peers: true })?, pages()?, payloads()?];
             let failed = others.into_iter().any(|code| code != ExitCode::SUCCESS);
             Ok(crate::exit(good && !failed))
         }
@@ -70,6 +73,12 @@ fn graph(args: GraphArgs) -> Result<ExitCode> {
     if args.peers {
         command.env("TENANTPILOT_INTUNECD", crate::prove::sim::intunecd()?);
     }
+    Ok(crate::exit(command.status()?.success()))
+}
+
+fn payloads() -> Result<ExitCode> {
+    let mut command = shell::command("cargo");
+    command.args(["bench", "--package", "tp-payload", "--bench", "payloads"]);
     Ok(crate::exit(command.status()?.success()))
 }
 

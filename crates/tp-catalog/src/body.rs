@@ -3,7 +3,7 @@
 //! Pure. What stands in `links`, in a `body` of its own and in the calls that follow is put together by
 //! whoever writes, because it needs the addresses and ids of the tenant that is written to.
 
-use serde_json::Value;
+use tp_domain::json::Json;
 
 use crate::contract::Contract;
 use crate::filter::odata_type;
@@ -31,9 +31,9 @@ pub fn is_annotation(name: &str) -> bool {
 pub fn writable(
     contract: &Contract,
     schema: &Schema,
-    object: &Value,
+    object: &Json,
     purpose: Purpose,
-) -> Option<Value> {
+) -> Option<Json> {
     let call: &WriteCall = match purpose {
         Purpose::Create => &contract.create.as_ref()?.call,
         Purpose::Update => &contract.update.as_ref()?.call,
@@ -41,11 +41,13 @@ pub fn writable(
     let mut body = object.clone();
     drop_annotations(&mut body);
     let facts = schema.facts(&contract.key, odata_type(object));
-    if let Value::Object(members) = &mut body {
+    if let Json::Object(members) = &mut body {
         let carried = |name: &str| {
             contract.subresources.iter().any(|part| part.in_body && part.put_at == name)
         };
         members.retain(|name, value| {
+            // What has no Unicode name is no member of any type.
+            let Some(name) = name.as_str() else { return false };
             name != "assignments"
                 && !facts.is_read_only(name)
                 && (!facts.is_navigation(name) || carried(name))
@@ -70,23 +72,23 @@ pub fn writable(
 }
 
 /// Takes annotations away, at every depth.
-fn drop_annotations(value: &mut Value) {
+fn drop_annotations(value: &mut Json) {
     match value {
-        Value::Object(members) => {
-            members.retain(|name, _| !is_annotation(name));
+        Json::Object(members) => {
+            members.retain(|name, _| !name.as_str().is_some_and(is_annotation));
             members.values_mut().for_each(drop_annotations);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(drop_annotations),
+        Json::Array(elements) => elements.iter_mut().for_each(drop_annotations),
         _ => {}
     }
 }
 
-fn apply(rule: &BodyRule, body: &mut Value) {
+fn apply(rule: &BodyRule, body: &mut Json) {
     match rule {
         BodyRule::KeepOnly { at, members } => {
             for pointer in at.find(body) {
-                if let Some(Value::Object(object)) = body.pointer_mut(&pointer) {
-                    object.retain(|name, _| members.iter().any(|one| one == name));
+                if let Some(Json::Object(object)) = body.pointer_mut(&pointer) {
+                    object.retain(|name, _| members.iter().any(|one| *name == one.as_str()));
                 }
             }
         }
@@ -100,13 +102,13 @@ fn apply(rule: &BodyRule, body: &mut Value) {
 }
 
 /// Takes null members, empty arrays and objects that become empty away.
-fn prune(value: &mut Value) {
-    if let Value::Object(members) = value {
+fn prune(value: &mut Json) {
+    if let Json::Object(members) = value {
         members.values_mut().for_each(prune);
         members.retain(|_, member| match member {
-            Value::Null => false,
-            Value::Array(elements) => !elements.is_empty(),
-            Value::Object(members) => !members.is_empty(),
+            Json::Null => false,
+            Json::Array(elements) => !elements.is_empty(),
+            Json::Object(members) => !members.is_empty(),
             _ => true,
         });
     }

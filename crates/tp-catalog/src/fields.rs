@@ -1,7 +1,7 @@
 //! What single fields of a type are: secrets, encodings, sets, references. All of it is data.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tp_domain::json::Json;
 
 use crate::filter::odata_type;
 use crate::pattern::Pattern;
@@ -25,12 +25,12 @@ pub struct Beside {
     /// The member's name.
     pub member: String,
     /// The value that it must have.
-    pub equals: Value,
+    pub equals: Json,
 }
 
 impl When {
     /// Whether the rule holds for the field at this plain pointer of the object.
-    pub fn holds(&self, object: &Value, pointer: &str) -> bool {
+    pub fn holds(&self, object: &Json, pointer: &str) -> bool {
         let of_type = self.types.is_empty()
             || odata_type(object).is_some_and(|name| self.types.iter().any(|one| one == name));
         of_type
@@ -254,13 +254,13 @@ pub enum MatchBy {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use tp_domain::json;
 
     use super::*;
 
     #[test]
     fn a_condition_looks_at_the_type_and_beside_the_field() {
-        let when = |value| serde_json::from_value::<When>(value).unwrap();
+        let when = |value: Json| serde_json::from_str::<When>(&value.to_string()).unwrap();
         let object = json!({
             "@odata.type": "#microsoft.graph.windows10CustomConfiguration",
             "omaSettings": [{"isEncrypted": true, "value": "*"}, {"isEncrypted": false, "value": "a"}],

@@ -1,7 +1,7 @@
 //! Which objects of a shared collection are of a type: rules as data (ruling 6).
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tp_domain::json::Json;
 
 use crate::pattern::Pattern;
 
@@ -54,28 +54,28 @@ pub enum ClientFilter {
         /// Where it stands.
         at: Pattern,
         /// The value.
-        value: Value,
+        value: Json,
     },
 }
 
 /// The concrete type of an object, without `#microsoft.graph.`.
-pub fn odata_type(object: &Value) -> Option<&str> {
+pub fn odata_type(object: &Json) -> Option<&str> {
     let text = object.get("@odata.type")?.as_str()?;
     Some(text.strip_prefix("#microsoft.graph.").unwrap_or(text))
 }
 
 /// The template family of a configuration policy. `none` is what Graph says where there is none.
-pub fn template_family(object: &Value) -> &str {
+pub fn template_family(object: &Json) -> &str {
     object
         .get("templateReference")
         .and_then(|reference| reference.get("templateFamily"))
-        .and_then(Value::as_str)
+        .and_then(Json::as_str)
         .unwrap_or("none")
 }
 
 impl ClientFilter {
     /// Whether the object passes this rule.
-    pub fn passes(&self, object: &Value) -> bool {
+    pub fn passes(&self, object: &Json) -> bool {
         let is_type = |values: &[String]| {
             odata_type(object).is_some_and(|name| values.iter().any(|value| value == name))
         };
@@ -92,11 +92,11 @@ impl ClientFilter {
             Self::TemplateFamilyNotStarting { values } => !starts(values),
             Self::TechnologiesContain { value } => object
                 .get("technologies")
-                .and_then(Value::as_str)
+                .and_then(Json::as_str)
                 .is_some_and(|all| all.split(',').any(|one| one.trim() == value)),
             Self::IdStarting { values } => object
                 .get("id")
-                .and_then(Value::as_str)
+                .and_then(Json::as_str)
                 .is_some_and(|id| values.iter().any(|value| id.starts_with(value.as_str()))),
             Self::MemberEquals { at, value } => at.values(object).contains(&value),
         }
@@ -105,12 +105,12 @@ impl ClientFilter {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use tp_domain::json;
 
     use super::*;
 
-    fn check(rule: Value, object: Value, expected: bool) {
-        let filter: ClientFilter = serde_json::from_value(rule).unwrap();
+    fn check(rule: Json, object: Json, expected: bool) {
+        let filter: ClientFilter = serde_json::from_str(&rule.to_string()).unwrap();
         assert_eq!(filter.passes(&object), expected, "{filter:?} {object}");
     }
 

@@ -20,5 +20,6 @@ pub mod permissions;
 pub mod reading;
 pub mod registry;
 pub mod schema;
+pub mod secrets;
 pub mod throttle;
 pub mod writes;

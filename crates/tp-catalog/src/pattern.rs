@@ -5,7 +5,7 @@
 //! `/onPremises*`. `~0` and `~1` are written for `~` and `/`, as in RFC 6901.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tp_domain::json::Json;
 
 /// A pointer with wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
@@ -95,7 +95,7 @@ impl Pattern {
     }
 
     /// The places that it means in a value, as plain JSON pointers, in the value's order.
-    pub fn find(&self, value: &Value) -> Vec<String> {
+    pub fn find(&self, value: &Json) -> Vec<String> {
         let mut found = Vec::new();
         walk(&self.steps, value, &mut String::new(), &mut |pointer, _| {
             if !found.iter().any(|one| one == pointer) {
@@ -106,12 +106,12 @@ impl Pattern {
     }
 
     /// The values that it means.
-    pub fn values<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
+    pub fn values<'a>(&self, value: &'a Json) -> Vec<&'a Json> {
         self.find(value).iter().filter_map(|pointer| value.pointer(pointer)).collect()
     }
 
     /// Takes what it means out of a value; says how many there were.
-    pub fn remove(&self, value: &mut Value) -> usize {
+    pub fn remove(&self, value: &mut Json) -> usize {
         let found = self.find(value);
         // Later elements first, so that the places of the earlier ones stay true.
         for pointer in found.iter().rev() {
@@ -121,13 +121,13 @@ impl Pattern {
     }
 }
 
-fn take(value: &mut Value, pointer: &str) {
+fn take(value: &mut Json, pointer: &str) {
     let Some((holder, name)) = pointer.rsplit_once('/') else { return };
     match value.pointer_mut(holder) {
-        Some(Value::Object(members)) => {
+        Some(Json::Object(members)) => {
             members.remove(&name.replace("~1", "/").replace("~0", "~"));
         }
-        Some(Value::Array(elements)) => {
+        Some(Json::Array(elements)) => {
             if let Some(index) = name.parse().ok().filter(|index| *index < elements.len()) {
                 elements.remove(index);
             }
@@ -166,7 +166,7 @@ fn is_of_form(form: &str, name: &str) -> bool {
         .any(|at| is_of_form(rest, &left[at..]))
 }
 
-fn walk(steps: &[Step], value: &Value, at: &mut String, found: &mut impl FnMut(&str, &Value)) {
+fn walk(steps: &[Step], value: &Json, at: &mut String, found: &mut impl FnMut(&str, &Json)) {
     let Some((step, rest)) = steps.split_first() else { return found(at, value) };
     let deep = *step == Step::Deep;
     if deep {
@@ -174,7 +174,7 @@ fn walk(steps: &[Step], value: &Value, at: &mut String, found: &mut impl FnMut(&
     }
     let next = if deep { steps } else { rest };
     let length = at.len();
-    let mut into = |name: &str, child: &Value| {
+    let mut into = |name: &str, child: &Json| {
         if deep || step.is(name) {
             at.push('/');
             at.push_str(&name.replace('~', "~0").replace('/', "~1"));
@@ -183,8 +183,11 @@ fn walk(steps: &[Step], value: &Value, at: &mut String, found: &mut impl FnMut(&
         }
     };
     match value {
-        Value::Object(members) => members.iter().for_each(|(name, child)| into(name, child)),
-        Value::Array(elements) => {
+        Json::Object(members) => members
+            .iter()
+            .filter_map(|(name, child)| Some((name.as_str()?, child)))
+            .for_each(|(name, child)| into(name, child)),
+        Json::Array(elements) => {
             for (index, child) in elements.iter().enumerate() {
                 into(&index.to_string(), child);
             }
@@ -195,11 +198,11 @@ fn walk(steps: &[Step], value: &Value, at: &mut String, found: &mut impl FnMut(&
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use tp_domain::json;
 
     use super::*;
 
-    fn found(pattern: &str, value: &Value) -> Vec<String> {
+    fn found(pattern: &str, value: &Json) -> Vec<String> {
         Pattern::new(pattern).unwrap().find(value)
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use tp_domain::json::Json;
 
 use crate::fields::When;
 use crate::filter::ClientFilter;
@@ -110,7 +110,7 @@ pub enum BeforeDelete {
         /// The member.
         member: String,
         /// The value that it must have.
-        to: Value,
+        to: Json,
     },
 }
 
@@ -193,7 +193,7 @@ pub enum BodyPart {
     /// The absolute address of what this path names, with `{childId}`.
     Address(String),
     /// A fixed value.
-    Fixed(Value),
+    Fixed(Json),
 }
 
 /// A reference that a body carries as `name@odata.bind`: an absolute address of the same API version.
@@ -224,7 +224,7 @@ pub enum Requirement {
         /// The member.
         member: String,
         /// The value.
-        equals: Value,
+        equals: Json,
     },
 }
 
@@ -244,7 +244,7 @@ pub enum BodyRule {
         /// The member.
         at: Pattern,
         /// The value.
-        equals: Value,
+        equals: Json,
     },
 }
 
@@ -265,7 +265,7 @@ pub struct DefaultObjects {
 
 impl DefaultObjects {
     /// Whether the object is a default one.
-    pub fn is_default(&self, object: &Value) -> bool {
+    pub fn is_default(&self, object: &Json) -> bool {
         self.any_of.iter().any(|filter| filter.passes(object))
     }
 }

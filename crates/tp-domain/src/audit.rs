@@ -29,6 +29,10 @@ words! {
         TenantCreated => "tenant.created",
         /// A tenant's credential was stored.
         TenantCredentialSet => "tenant.credential_set",
+        /// A tenant was given a new key for its payloads.
+        TenantKeyRotated => "tenant.key_rotated",
+        /// The keys for a tenant's payloads were destroyed: what they sealed is gone.
+        TenantKeysDestroyed => "tenant.keys_destroyed",
         /// A run was started.
         RunStarted => "run.started",
         /// A run could not be queued.

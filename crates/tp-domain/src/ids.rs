@@ -89,6 +89,10 @@ id! {
     TokenId;
     /// One schedule.
     ScheduleId;
+    /// One data key of a tenant.
+    DataKeyId;
+    /// One stored object of a payload. Never used again for another object, not even of the same payload.
+    CopyId;
     /// One process that takes work. Made at process start, never a host name.
     WorkerId;
 }

@@ -12,7 +12,7 @@ const SWEEP: Duration = Duration::from_secs(2);
 const ROLL_UP: Duration = Duration::from_millis(500);
 /// How often schedules are looked at.
 const SCHEDULE: Duration = Duration::from_secs(1);
-/// Every so many looks each workspace is given what it should have.
+/// Every so many looks each workspace is given what it should have, and the key file is read again.
 const ENSURE_EVERY: u32 = 60;
 
 async fn pause(every: Duration, end: &CancellationToken) -> bool {
@@ -72,6 +72,9 @@ pub(crate) async fn schedule(upkeep: Upkeep, end: CancellationToken) {
         {
             tracing::error!(error = %error, "the schedule of the clean-up could not be made");
         }
+        if looks.is_multiple_of(ENSURE_EVERY) {
+            rewrap(&upkeep).await;
+        }
         looks = looks.wrapping_add(1);
         match upkeep.schedules_fire().await {
             Ok(done) if done != tp_store::Fired::default() => {
@@ -89,5 +92,21 @@ pub(crate) async fn schedule(upkeep: Upkeep, end: CancellationToken) {
         if !pause(SCHEDULE, &end).await {
             return;
         }
+    }
+}
+
+/// Values of each sealed column that are sealed anew in one go after the master key has changed.
+const REWRAP: u32 = 500;
+
+/// Seals anew what an older master key has sealed.
+async fn rewrap(upkeep: &Upkeep) {
+    match upkeep.rewrap(REWRAP).await {
+        Ok(done) if done != tp_store::Rewrapped::default() => tracing::info!(
+            done = done.done,
+            unreadable = done.unreadable,
+            "secrets were sealed anew with the active master key",
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::error!(error = %error, "secrets could not be sealed anew"),
     }
 }

@@ -6,9 +6,10 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tp_catalog::contract::ApiVersion;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::json::{Json, Object, Text};
 use tp_domain::reason::ReasonCode;
 use url::Url;
 
@@ -32,7 +33,7 @@ pub(crate) struct Ask {
 }
 
 /// What came of it: the object, or all elements of the set.
-pub(crate) type Got = Result<Value, GraphError>;
+pub(crate) type Got = Result<Json, GraphError>;
 
 /// An ask on its way.
 struct Open {
@@ -40,7 +41,7 @@ struct Open {
     ask: Ask,
     /// The page that is asked for next.
     next: Url,
-    elements: Vec<Value>,
+    elements: Vec<Json>,
     seen: HashSet<String>,
     attempts: u32,
     renewed: bool,
@@ -119,7 +120,7 @@ impl GraphSession {
             Ok(base) => base,
             Err(error) => return done(chunk, &error),
         };
-        let requests: Vec<Value> = chunk
+        let requests: Vec<serde_json::Value> = chunk
             .iter()
             .enumerate()
             .map(|(id, open)| {
@@ -154,13 +155,13 @@ impl GraphSession {
                 continue;
             };
             let Reply { status, retry_after, request_id, body } = reply;
-            let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+            let text = body.as_ref().map(Json::to_string).unwrap_or_default();
             let refused = |reason| GraphError::answered(reason, status, request_id.clone());
             let reason = match verdict(status, text.as_bytes()) {
                 Verdict::Good => {
                     steps.push(match body {
                         Some(body) => Self::take(open, body),
-                        None if status == 204 => Self::take(open, Value::Null),
+                        None if status == 204 => Self::take(open, Json::Null),
                         None => Step::Done(open.index, Err(refused(ReasonCode::MalformedResponse))),
                     });
                     continue;
@@ -202,28 +203,28 @@ impl GraphSession {
     }
 
     /// Puts a page to what is there; done when there is no further one.
-    fn take(mut open: Open, body: Value) -> Step {
+    fn take(mut open: Open, body: Json) -> Step {
         let fault = |reason, open: &Open| Step::Done(open.index, Err(GraphError::new(reason)));
         if body.is_null() {
             // "No content": there is nothing, and nothing more.
-            let nothing = if open.ask.is_set { Value::Array(Vec::new()) } else { Value::Null };
+            let nothing = if open.ask.is_set { Json::Array(Vec::new()) } else { Json::Null };
             return Step::Done(open.index, Ok(nothing));
         }
         if !open.ask.is_set {
             return match body {
-                Value::Object(_) | Value::String(_) => Step::Done(open.index, Ok(body)),
+                Json::Object(_) | Json::String(_) => Step::Done(open.index, Ok(body)),
                 _ => fault(ReasonCode::MalformedResponse, &open),
             };
         }
-        let Value::Object(mut body) = body else {
+        let Json::Object(mut body) = body else {
             return fault(ReasonCode::MalformedResponse, &open);
         };
         match body.remove("value") {
-            Some(Value::Array(elements)) => open.elements.extend(elements),
+            Some(Json::Array(elements)) => open.elements.extend(elements),
             _ => return fault(ReasonCode::MalformedResponse, &open),
         }
         let Some(link) = body.remove("@odata.nextLink") else {
-            return Step::Done(open.index, Ok(Value::Array(open.elements)));
+            return Step::Done(open.index, Ok(Json::Array(open.elements)));
         };
         match next_link(&open.ask.url, &link) {
             Err(reason) => fault(reason, &open),
@@ -266,27 +267,27 @@ struct Reply {
     status: u16,
     retry_after: Option<String>,
     request_id: Option<String>,
-    body: Option<Value>,
+    body: Option<Json>,
 }
 
 /// The answers by id. Ids that were sent as text may come back as numbers and in another case.
-fn replies(body: Value) -> Result<HashMap<String, Reply>, GraphError> {
+fn replies(body: Json) -> Result<HashMap<String, Reply>, GraphError> {
     let malformed = || GraphError::new(ReasonCode::MalformedResponse);
-    let Value::Object(mut body) = body else { return Err(malformed()) };
-    let Some(Value::Array(list)) = body.remove("responses") else { return Err(malformed()) };
+    let Json::Object(mut body) = body else { return Err(malformed()) };
+    let Some(Json::Array(list)) = body.remove("responses") else { return Err(malformed()) };
     let mut replies = HashMap::with_capacity(list.len());
     for reply in list {
-        let Value::Object(mut reply) = reply else { return Err(malformed()) };
+        let Json::Object(mut reply) = reply else { return Err(malformed()) };
         let id = match reply.remove("id") {
-            Some(Value::String(id)) => id,
-            Some(Value::Number(id)) => id.to_string(),
+            Some(Json::String(id)) => id.lossy(),
+            Some(Json::Number(id)) => id.as_str().to_owned(),
             _ => return Err(malformed()),
         };
-        let status = reply.get("status").and_then(Value::as_u64);
+        let status = reply.get("status").and_then(Json::as_u64);
         let status = status.and_then(|status| u16::try_from(status).ok()).ok_or_else(malformed)?;
         let headers = match reply.remove("headers") {
-            Some(Value::Object(headers)) => headers,
-            _ => Map::new(),
+            Some(Json::Object(headers)) => headers,
+            _ => Object::new(),
         };
         let request_id = header(&headers, "request-id")
             .and_then(|text| uuid::Uuid::try_parse(&text).ok())
@@ -297,17 +298,19 @@ fn replies(body: Value) -> Result<HashMap<String, Reply>, GraphError> {
     Ok(replies)
 }
 
-fn header(headers: &Map<String, Value>, name: &str) -> Option<String> {
-    let found = headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?;
-    match found.1 {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+fn header(headers: &Object, name: &str) -> Option<String> {
+    let is_it = |key: &Text| key.as_str().is_some_and(|key| key.eq_ignore_ascii_case(name));
+    match headers.iter().find(|(key, _)| is_it(key))?.1 {
+        Json::String(text) => text.as_str().map(str::to_owned),
+        Json::Number(number) => Some(number.as_str().to_owned()),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tp_domain::json;
+
     use super::*;
 
     #[test]

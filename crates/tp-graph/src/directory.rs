@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tp_catalog::contract::ApiVersion;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 
 use crate::error::GraphError;
@@ -38,10 +39,10 @@ impl GraphSession {
         for part in ids.chunks(MOST) {
             let body = json!({"ids": part});
             let reply = self.post(ThrottleGroup::Identity, &url, &body, COSTS).await?;
-            let found = reply.get("value").and_then(Value::as_array);
+            let found = reply.get("value").and_then(Json::as_array);
             let found = found.ok_or(GraphError::new(ReasonCode::MalformedResponse))?;
             for object in found {
-                let text = |member: &str| object.get(member).and_then(Value::as_str);
+                let text = |member: &str| object.get(member).and_then(Json::as_str);
                 let Some(id) = text("id") else { continue };
                 let kind = text("@odata.type").unwrap_or_default();
                 let kind = kind.strip_prefix("#microsoft.graph.").unwrap_or(kind).to_owned();

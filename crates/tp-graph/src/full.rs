@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use futures_util::{Stream, StreamExt as _};
-use serde_json::Value;
 use tp_catalog::contract::Contract;
 use tp_catalog::parts::{Returns, Subresource};
 use tp_catalog::reading::Reading;
 use tp_catalog::registry::Catalog;
+use tp_domain::json::{Json, Text};
 use tp_domain::reason::ReasonCode;
 
 use crate::batch::{Ask, Got};
@@ -32,9 +32,9 @@ pub struct FullObject {
     /// Its Graph id; none for a singleton.
     pub id: Option<String>,
     /// The object with its parts, without the annotations of the reply.
-    pub object: Value,
+    pub object: Json,
     /// Its assignments; none where the type has none or where they could not be read.
-    pub assignments: Option<Vec<Value>>,
+    pub assignments: Option<Vec<Json>>,
     /// What could not be read: with any, the object is not whole.
     pub faults: Vec<PartFault>,
 }
@@ -54,20 +54,20 @@ pub enum Read {
     /// It was read in full, as far as it could be.
     Full(Box<FullObject>),
     /// The caller knows it as it is: nothing but the listing was read.
-    Unchanged(Value),
+    Unchanged(Json),
     /// It went between the listing and its reading (TRUST F21).
     Gone(String),
 }
 
 /// Whether the caller knows this listed object as it is. Asked before anything else of it is read.
-pub type Known<'a> = dyn Fn(&Contract, &Value) -> bool + Send + Sync + 'a;
+pub type Known<'a> = dyn Fn(&Contract, &Json) -> bool + Send + Sync + 'a;
 
 /// An object on its way.
 struct Open {
     contract: usize,
     parent: Option<String>,
-    object: Value,
-    assignments: Option<Vec<Value>>,
+    object: Json,
+    assignments: Option<Vec<Json>>,
     faults: Vec<PartFault>,
     /// Requests that were made for it, and how many of them found nothing there.
     asked: usize,
@@ -230,7 +230,7 @@ impl GraphSession {
                 let Some(each) = &path.each else { continue };
                 for place in each.find(&open.object) {
                     let child = open.object.pointer(&place).and_then(|child| child.get("id"));
-                    let child = child.and_then(Value::as_str).unwrap_or_default().to_owned();
+                    let child = child.and_then(Json::as_str).unwrap_or_default().to_owned();
                     let is_set = path.returns == Returns::Set;
                     let ask =
                         self.ask(contract, open, &path.path, &path.query, is_set, Some(&child));
@@ -252,11 +252,11 @@ impl GraphSession {
     ) -> Result<Ask, GraphError> {
         let malformed = || GraphError::new(ReasonCode::MalformedResponse);
         let mut filled = path.to_owned();
-        let id = open.object.get("id").and_then(Value::as_str);
+        let id = open.object.get("id").and_then(Json::as_str);
         let odata_type = open
             .object
             .get("@odata.type")
-            .and_then(Value::as_str)
+            .and_then(Json::as_str)
             .and_then(|name| name.strip_prefix("#microsoft.graph."));
         let values = [
             ("{id}", id),
@@ -281,7 +281,7 @@ impl GraphSession {
         contract: &Contract,
         open: &Open,
         member: &str,
-        link: &Value,
+        link: &Json,
     ) -> Result<Ask, GraphError> {
         let path = format!("{}/{member}", contract.item.path);
         let own = self.ask(contract, open, &path, &BTreeMap::new(), true, None)?;
@@ -305,8 +305,8 @@ fn push<'a>(
 }
 
 /// Whether this object has that part.
-fn has(part: &Subresource, object: &Value) -> bool {
-    let positive = |name: &String| object.get(name).and_then(Value::as_u64).is_some_and(|n| n > 0);
+fn has(part: &Subresource, object: &Json) -> bool {
+    let positive = |name: &String| object.get(name).and_then(Json::as_u64).is_some_and(|n| n > 0);
     part.when.holds(object, "/")
         && (part.any_positive.is_empty() || part.any_positive.iter().any(positive))
 }
@@ -316,7 +316,7 @@ fn put(contract: &Contract, open: &mut Open, target: Target<'_>, got: Got) {
         open.faults.push(PartFault { part: part.to_owned(), error });
     };
     match (target, got) {
-        (Target::Object, Ok(Value::Object(reply))) => {
+        (Target::Object, Ok(Json::Object(reply))) => {
             if let Some(object) = open.object.as_object_mut() {
                 object.extend(reply);
             }
@@ -327,23 +327,23 @@ fn put(contract: &Contract, open: &mut Open, target: Target<'_>, got: Got) {
         }
         (Target::Part(part), Ok(value)) => {
             if let Some(object) = open.object.as_object_mut() {
-                object.insert(part.put_at.clone(), value);
+                object.insert(part.put_at.as_str(), value);
             }
         }
         (Target::Part(part), Err(error)) => fault(&part.name, error),
         (Target::Nested(part, place), Ok(value)) => {
-            if let Some(Value::Object(child)) = open.object.pointer_mut(&place) {
-                child.insert(part.put_at.clone(), value);
+            if let Some(Json::Object(child)) = open.object.pointer_mut(&place) {
+                child.insert(part.put_at.as_str(), value);
             }
         }
         (Target::Nested(part, _), Err(error)) => fault(&part.name, error),
-        (Target::Assignments, Ok(Value::Array(list))) => open.assignments = Some(list),
+        (Target::Assignments, Ok(Json::Array(list))) => open.assignments = Some(list),
         (Target::Assignments, Ok(_)) => {
             fault(ASSIGNMENTS, GraphError::new(ReasonCode::MalformedResponse));
         }
         (Target::Assignments, Err(error)) => fault(ASSIGNMENTS, error),
-        (Target::More(member), Ok(Value::Array(more))) => {
-            if let Some(Value::Array(list)) = open.object.get_mut(&member) {
+        (Target::More(member), Ok(Json::Array(more))) => {
+            if let Some(Json::Array(list)) = open.object.get_mut(&member) {
                 list.extend(more);
             }
         }
@@ -355,14 +355,13 @@ fn put(contract: &Contract, open: &mut Open, target: Target<'_>, got: Got) {
 }
 
 /// Members of the object that came in pages, with the link to the next.
-fn further_pages(object: &Value) -> Vec<(String, Value)> {
-    let Value::Object(members) = object else { return Vec::new() };
+fn further_pages(object: &Json) -> Vec<(String, Json)> {
+    let Json::Object(members) = object else { return Vec::new() };
     members
         .iter()
         .filter_map(|(name, link)| {
-            let member =
-                name.strip_suffix("@odata.nextLink").filter(|member| !member.is_empty())?;
-            Some((member.to_owned(), link.clone()))
+            let member = name.as_str()?.strip_suffix("@odata.nextLink");
+            Some((member.filter(|member| !member.is_empty())?.to_owned(), link.clone()))
         })
         .collect()
 }
@@ -372,27 +371,29 @@ const NOISE: [&str; 8] =
     ["context", "nextLink", "count", "etag", "editLink", "id", "associationLink", "navigationLink"];
 
 /// Takes the reply's own annotations out, at every level.
-fn without_noise(value: &mut Value) {
+fn without_noise(value: &mut Json) {
     match value {
-        Value::Object(members) => {
-            members.retain(|name, _| {
-                name.split_once("@odata.").is_none_or(|(_, what)| !NOISE.contains(&what))
-            });
+        Json::Object(members) => {
+            let says_something = |name: &Text| {
+                let annotation = name.as_str().and_then(|name| name.split_once("@odata."));
+                annotation.is_none_or(|(_, what)| !NOISE.contains(&what))
+            };
+            members.retain(|name, _| says_something(name));
             members.values_mut().for_each(without_noise);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(without_noise),
+        Json::Array(elements) => elements.iter_mut().for_each(without_noise),
         _ => {}
     }
 }
 
 fn finish(contract: &Contract, mut open: Open) -> Read {
-    let id = open.object.get("id").and_then(Value::as_str).map(str::to_owned);
+    let id = open.object.get("id").and_then(Json::as_str).map(str::to_owned);
     // Nothing of it is there any more. One part that is not there is a fault of that part.
     if let (true, Some(id)) = (open.is_gone(), &id) {
         return Read::Gone(id.clone());
     }
-    if let (Some(_), Value::Object(object)) = (&contract.assignments, &mut open.object)
-        && let Some(Value::Array(list)) = object.remove(ASSIGNMENTS)
+    if let (Some(_), Json::Object(object)) = (&contract.assignments, &mut open.object)
+        && let Some(Json::Array(list)) = object.remove(ASSIGNMENTS)
         && open.assignments.is_none()
     {
         open.assignments = Some(list);

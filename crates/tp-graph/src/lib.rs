@@ -16,6 +16,5 @@ mod batch;
 mod http;
 mod paging;
 mod sign_in;
-mod strict;
 
 pub use http::{Chance, Graph, GraphOptions, SetupError};

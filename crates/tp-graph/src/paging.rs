@@ -1,6 +1,7 @@
 //! Whether a next link may be followed. The token goes with it, so only to where it came from (T8).
 
 use percent_encoding::percent_decode_str;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 use url::Url;
 
@@ -9,7 +10,7 @@ pub(crate) const MAX_PAGES: u32 = 10_000;
 
 /// Checks a next link against the address of the listing's first page: the same scheme, host and port,
 /// the same path, no user, no fragment.
-pub(crate) fn next_link(first: &Url, link: &serde_json::Value) -> Result<Url, ReasonCode> {
+pub(crate) fn next_link(first: &Url, link: &Json) -> Result<Url, ReasonCode> {
     let text = link.as_str().ok_or(ReasonCode::BadNextLink)?;
     let next: Url = text.parse().map_err(|_| ReasonCode::BadNextLink)?;
     let same_place = next.scheme() == first.scheme()
@@ -35,14 +36,14 @@ fn path_of(url: &Url) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use tp_domain::json;
 
     use super::*;
 
     #[test]
     fn only_links_to_the_same_place_are_followed() {
         let first: Url = "https://graph.example/beta/groups?$top=5".parse().unwrap();
-        let check = |link: serde_json::Value| next_link(&first, &link).err();
+        let check = |link: Json| next_link(&first, &link).err();
         let good = [
             "https://graph.example/beta/groups?$skiptoken=abc",
             "https://graph.example:443/beta/groups?$skip=5",

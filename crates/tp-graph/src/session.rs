@@ -5,11 +5,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
-use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 use tp_catalog::contract::{ApiVersion, Contract, ListShape, Parent};
 use tp_catalog::registry::Catalog;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
@@ -39,7 +39,7 @@ pub struct GraphSession {
     listings: Mutex<HashMap<String, Arc<OnceCell<Objects>>>>,
 }
 
-type Objects = Result<Arc<Vec<Value>>, GraphError>;
+type Objects = Result<Arc<Vec<Json>>, GraphError>;
 
 /// How a collection is read.
 struct Listing<'a> {
@@ -68,7 +68,7 @@ impl GraphSession {
         &self,
         catalog: &Catalog,
         contract: &Contract,
-    ) -> Result<Vec<Value>, GraphError> {
+    ) -> Result<Vec<Json>, GraphError> {
         let mut objects = Vec::new();
         for Place { path, .. } in self.places(catalog, contract).await? {
             let listing = Listing {
@@ -124,7 +124,7 @@ impl GraphSession {
         parents
             .iter()
             .map(|parent| {
-                let id = parent.get("id").and_then(Value::as_str).filter(|id| is_plain_id(id));
+                let id = parent.get("id").and_then(Json::as_str).filter(|id| is_plain_id(id));
                 id.map(|id| Place {
                     path: path.replace("{parentId}", id),
                     parent: Some(id.to_owned()),
@@ -134,7 +134,7 @@ impl GraphSession {
             .collect()
     }
 
-    async fn collection(&self, listing: &Listing<'_>) -> Result<Arc<Vec<Value>>, GraphError> {
+    async fn collection(&self, listing: &Listing<'_>) -> Result<Arc<Vec<Json>>, GraphError> {
         let url = self.url(listing)?;
         let cell = {
             let mut listings = self.listings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,7 +169,7 @@ impl GraphSession {
         Ok(url)
     }
 
-    async fn read(&self, listing: &Listing<'_>, first: Url) -> Result<Vec<Value>, GraphError> {
+    async fn read(&self, listing: &Listing<'_>, first: Url) -> Result<Vec<Json>, GraphError> {
         self.pages(listing, first).try_concat().await
     }
 
@@ -178,7 +178,7 @@ impl GraphSession {
         &'a self,
         listing: &'a Listing<'a>,
         first: Url,
-    ) -> impl Stream<Item = Result<Vec<Value>, GraphError>> + Send + 'a {
+    ) -> impl Stream<Item = Result<Vec<Json>, GraphError>> + Send + 'a {
         let walk = Walk {
             next: Some(first.clone()),
             first,
@@ -195,7 +195,7 @@ impl GraphSession {
         &self,
         listing: &Listing<'_>,
         mut walk: Walk,
-    ) -> Result<Option<(Vec<Value>, Walk)>, GraphError> {
+    ) -> Result<Option<(Vec<Json>, Walk)>, GraphError> {
         let Some(url) = walk.next.take() else { return Ok(None) };
         walk.pages += 1;
         if walk.pages > MAX_PAGES {
@@ -257,7 +257,7 @@ impl GraphSession {
             shape: contract.list.shape,
             group: contract.throttle,
         };
-        let of_type = move |object: &Value| {
+        let of_type = move |object: &Json| {
             contracts.iter().position(|contract| {
                 contract.list.client_filter.iter().all(|filter| filter.passes(object))
             })
@@ -299,10 +299,10 @@ impl GraphSession {
         &self,
         group: ThrottleGroup,
         url: &Url,
-        body: Option<&Value>,
+        body: Option<&serde_json::Value>,
         counts: u32,
         max_bytes: usize,
-    ) -> Result<(Value, usize), GraphError> {
+    ) -> Result<(Json, usize), GraphError> {
         let closed = |_| GraphError::new(ReasonCode::InternalError);
         let permit = self.in_flight.acquire().await.map_err(closed)?;
         let call = Call {
@@ -318,9 +318,9 @@ impl GraphSession {
         let answer = self.graph.call(call).await?;
         drop(permit);
         if answer.status == 204 {
-            return Ok((Value::Null, 0));
+            return Ok((Json::Null, 0));
         }
-        let value = crate::strict::parse(&answer.body).ok_or_else(|| {
+        let value = Json::parse_unicode(&answer.body).map_err(|_| {
             let id = answer.request_id.clone();
             GraphError::answered(ReasonCode::MalformedResponse, answer.status, id)
         })?;
@@ -328,7 +328,7 @@ impl GraphSession {
     }
 
     /// Reads one address.
-    pub(crate) async fn fetch(&self, group: ThrottleGroup, url: &Url) -> Result<Value, GraphError> {
+    pub(crate) async fn fetch(&self, group: ThrottleGroup, url: &Url) -> Result<Json, GraphError> {
         let most = self.graph.options.max_page_bytes;
         self.send(group, url, None, 1, most).await.map(|(value, _)| value)
     }
@@ -338,9 +338,9 @@ impl GraphSession {
         &self,
         group: ThrottleGroup,
         url: &Url,
-        body: &Value,
+        body: &serde_json::Value,
         counts: u32,
-    ) -> Result<Value, GraphError> {
+    ) -> Result<Json, GraphError> {
         let most = self.graph.options.max_page_bytes;
         self.send(group, url, Some(body), counts, most).await.map(|(value, _)| value)
     }
@@ -370,14 +370,14 @@ impl GraphSession {
     ) -> Result<Page, GraphError> {
         let malformed = || GraphError::new(ReasonCode::MalformedResponse);
         let (body, bytes) = self.send(listing.group, url, None, 1, max_bytes).await?;
-        let Value::Object(mut body) = body else { return Err(malformed()) };
+        let Json::Object(mut body) = body else { return Err(malformed()) };
         if listing.shape == ListShape::Singleton {
-            body.retain(|key, _| key != "@odata.context");
-            return Ok(Page { objects: vec![Value::Object(body)], next: None, bytes });
+            body.remove("@odata.context");
+            return Ok(Page { objects: vec![Json::Object(body)], next: None, bytes });
         }
         let next = body.remove("@odata.nextLink");
         match body.remove("value") {
-            Some(Value::Array(objects)) if objects.iter().all(Value::is_object) => {
+            Some(Json::Array(objects)) if objects.iter().all(Json::is_object) => {
                 Ok(Page { objects, next, bytes })
             }
             _ => Err(malformed()),
@@ -397,7 +397,7 @@ struct Place {
 pub(crate) struct Listed {
     pub(crate) contract: usize,
     pub(crate) parent: Option<String>,
-    pub(crate) object: Value,
+    pub(crate) object: Json,
 }
 
 /// A listing that goes along with its walk.
@@ -432,14 +432,14 @@ struct Walk {
 }
 
 struct Page {
-    objects: Vec<Value>,
-    next: Option<Value>,
+    objects: Vec<Json>,
+    next: Option<Json>,
     bytes: usize,
 }
 
 /// Whether this id was not on an earlier page: a repeat is one object (TRUST F20).
-fn is_new(object: &Value, ids: &mut HashSet<String>) -> bool {
-    match object.get("id").and_then(Value::as_str) {
+fn is_new(object: &Json, ids: &mut HashSet<String>) -> bool {
+    match object.get("id").and_then(Json::as_str) {
         Some(id) => ids.insert(id.to_owned()),
         None => true,
     }

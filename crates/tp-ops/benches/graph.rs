@@ -216,7 +216,7 @@ async fn read(arguments: &[String]) {
         TYPES.iter().map(|key| catalog.contract(&PolicyType::new(key).unwrap()).unwrap()).collect();
     // What the last reading saw is as it was: the caller's part of an incremental reading.
     let unchanged = known == "known";
-    let is_known = |_: &Contract, _: &Value| unchanged;
+    let is_known = |_: &Contract, _: &tp_domain::json::Json| unchanged;
     let began = Instant::now();
     let counts: Vec<(u64, u64)> = stream::iter(contracts.iter())
         .map(|contract| {

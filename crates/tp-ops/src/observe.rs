@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 use tp_catalog::contract::{Contract, ListShape};
 use tp_catalog::filter::{odata_type, template_family};
+use tp_domain::json::Json;
 use tp_domain::policy::{ObservedGroup, ObservedPolicy};
 use tp_domain::time::Timestamp;
 
@@ -23,18 +24,18 @@ const METADATA: [&str; 10] = [
 /// A text longer than this is no name, and is cut.
 const LONGEST_TEXT: usize = 1024;
 
-fn text(object: &Value, field: &str) -> Option<String> {
+fn text(object: &Json, field: &str) -> Option<String> {
     let text = object.get(field)?.as_str()?;
     Some(text.chars().take(LONGEST_TEXT).collect())
 }
 
-fn time(object: &Value, fields: &[&str]) -> Option<Timestamp> {
+fn time(object: &Json, fields: &[&str]) -> Option<Timestamp> {
     fields.iter().find_map(|field| Timestamp::parse(object.get(*field)?.as_str()?))
 }
 
 /// The identity of an object: its id, or for the one object that a tenant has, the type's key.
-fn graph_id(contract: &Contract, object: &Value) -> Option<String> {
-    match object.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+fn graph_id(contract: &Contract, object: &Json) -> Option<String> {
+    match object.get("id").and_then(Json::as_str).filter(|id| !id.is_empty()) {
         Some(id) if id.len() <= LONGEST_TEXT => Some(id.to_owned()),
         Some(_) => None,
         None if contract.list.shape == ListShape::Singleton => Some(contract.key.clone()),
@@ -43,7 +44,7 @@ fn graph_id(contract: &Contract, object: &Value) -> Option<String> {
 }
 
 /// The platform: of the object if it says so, else of the type, else by the concrete type's name.
-fn platform(contract: &Contract, object: &Value) -> Option<String> {
+fn platform(contract: &Contract, object: &Json) -> Option<String> {
     if let Some(platforms) = text(object, "platforms") {
         return Some(platforms);
     }
@@ -62,25 +63,25 @@ fn platform(contract: &Contract, object: &Value) -> Option<String> {
 }
 
 /// What the inventory keeps; none for an object without an identity.
-pub(crate) fn policy(contract: &Contract, object: &Value) -> Option<ObservedPolicy> {
+pub(crate) fn policy(contract: &Contract, object: &Json) -> Option<ObservedPolicy> {
     let mut metadata = Map::new();
     for field in METADATA {
         match object.get(field) {
-            Some(Value::String(_)) => {
+            Some(Json::String(_)) => {
                 metadata.insert(field.to_owned(), text(object, field).into());
             }
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => {
-                metadata.insert(field.to_owned(), value.clone());
+            Some(value @ (Json::Number(_) | Json::Bool(_))) => {
+                metadata.insert(field.to_owned(), value.into());
             }
             _ => {}
         }
     }
-    if object.get("templateReference").is_some_and(Value::is_object) {
+    if object.get("templateReference").is_some_and(Json::is_object) {
         metadata.insert("templateFamily".to_owned(), template_family(object).into());
     }
     metadata.sort_keys();
     let tags = object.get("roleScopeTagIds").or_else(|| object.get("roleScopeTags"));
-    let scope_tags = tags.and_then(Value::as_array).map_or_else(Vec::new, |tags| {
+    let scope_tags = tags.and_then(Json::as_array).map_or_else(Vec::new, |tags| {
         let mut tags: Vec<String> =
             tags.iter().filter_map(|tag| tag.as_str().map(str::to_owned)).collect();
         tags.sort();
@@ -94,16 +95,16 @@ pub(crate) fn policy(contract: &Contract, object: &Value) -> Option<ObservedPoli
         created_at: time(object, &["createdDateTime"]),
         modified_at: time(object, &["lastModifiedDateTime", "modifiedDateTime"]),
         scope_tags,
-        assigned: object.get("isAssigned").and_then(Value::as_bool),
+        assigned: object.get("isAssigned").and_then(Json::as_bool),
         metadata: Value::Object(metadata),
     })
 }
 
 /// What the directory cache keeps; none for an object without an id.
-pub(crate) fn group(object: &Value) -> Option<ObservedGroup> {
-    let types = object.get("groupTypes").and_then(Value::as_array);
+pub(crate) fn group(object: &Json) -> Option<ObservedGroup> {
+    let types = object.get("groupTypes").and_then(Json::as_array);
     let has = |word: &str| types.is_some_and(|types| types.iter().any(|one| one == word));
-    let flag = |field: &str| object.get(field).and_then(Value::as_bool).unwrap_or(false);
+    let flag = |field: &str| object.get(field).and_then(Json::as_bool).unwrap_or(false);
     let kind = match (has("Unified"), flag("mailEnabled"), flag("securityEnabled")) {
         (true, _, _) => "microsoft365",
         (false, true, true) => "mail-enabled security",
@@ -120,8 +121,8 @@ pub(crate) fn group(object: &Value) -> Option<ObservedGroup> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use tp_catalog::registry::Catalog;
+    use tp_domain::json;
     use tp_domain::policy::PolicyType;
 
     use super::*;
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(seen.name.as_deref(), Some("Wi-Fi"));
         assert_eq!(seen.platform.as_deref(), Some("windows"));
         assert_eq!(seen.scope_tags, ["0", "7"]);
-        assert_eq!(seen.metadata, json!({"version": 3}));
+        assert_eq!(seen.metadata, serde_json::json!({"version": 3}));
         assert!(seen.modified_at.is_some());
         assert!(!format!("{seen:?}").contains("s3cret"));
     }
@@ -165,7 +166,7 @@ mod tests {
 
     #[test]
     fn groups_are_told_apart() {
-        let kind = |object: Value| group(&object).map(|group| group.group_type);
+        let kind = |object: Json| group(&object).map(|group| group.group_type);
         assert_eq!(kind(json!({"id": "1", "securityEnabled": true})).as_deref(), Some("security"));
         let unified = json!({"id": "1", "groupTypes": ["Unified", "DynamicMembership"]});
         assert_eq!(kind(unified).as_deref(), Some("microsoft365 (dynamic)"));

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tp_catalog::contract::Contract;
 use tp_domain::completeness::Completeness;
 use tp_domain::hex::hex;
 use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::json::Json;
 use tp_domain::operation::OperationKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
@@ -274,7 +275,7 @@ impl SyncInventoryOperation {
 struct Listed {
     key: PolicyType,
     contract: Option<Contract>,
-    result: Result<Vec<Value>, Missed>,
+    result: Result<Vec<Json>, Missed>,
 }
 
 /// Why there is no listing.
@@ -294,7 +295,7 @@ async fn store(
     run: &ClaimedRun,
     key: &PolicyType,
     contract: &Contract,
-    objects: &[Value],
+    objects: &[Json],
 ) -> Result<Stored, Stop> {
     let mut ids: Vec<String>;
     let observed = if contract.is_directory_group() {

@@ -44,6 +44,9 @@ pub(crate) enum Command {
     /// Show or check the configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The master keys that secrets at rest are sealed with
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Print the OpenAPI document of the API
     Openapi,
     /// Print a completion script for a shell
@@ -93,6 +96,19 @@ pub(crate) enum Command {
         /// A JSON body from this file; - for standard input
         #[arg(long, value_name = "FILE")]
         input: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysCommand {
+    /// The master keys, and how many secrets each has sealed
+    List(OutputArgs),
+    /// Add a new master key and make it the active one; running servers seal everything anew with it
+    Rotate,
+    /// Take an old master key out of the key file, once nothing is sealed with it
+    Forget {
+        /// The key's id, as `keys list` shows it
+        id: String,
     },
 }
 

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tp_graph::cloud::{Cloud, CloudError, Clouds};
+use tp_payload::Location;
 use tp_store::DatabaseUrl;
 use url::Url;
 
@@ -47,6 +48,33 @@ struct Given {
 #[error("{0}")]
 pub(crate) struct ConfigError(String);
 
+/// Variables that may hold secrets: has no `Debug` of its own.
+#[derive(Clone, Default)]
+pub(crate) struct PayloadSettings(Vec<(String, String)>);
+
+impl fmt::Debug for PayloadSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PayloadSettings")
+    }
+}
+
+impl PayloadSettings {
+    /// The variables that bear the usual names.
+    fn of(environment: &[(String, String)]) -> Self {
+        let own = environment.iter().filter(|(name, value)| {
+            name.starts_with("AWS_")
+                && !value.is_empty()
+                && !value.contains(char::REPLACEMENT_CHARACTER)
+        });
+        Self(own.cloned().collect())
+    }
+
+    /// Names and values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
 /// A cloud of the operator's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CloudConfig {
@@ -73,6 +101,10 @@ pub(crate) struct Config {
     pub(crate) public_url: Url,
     /// The keys for secrets at rest; may not be there yet.
     pub(crate) keys_file: PathBuf,
+    /// Where payloads of snapshots are kept.
+    pub(crate) payloads: Location,
+    /// The usual `AWS_…` variables, for payloads in a bucket. Some are secret: never shown.
+    pub(crate) payload_settings: PayloadSettings,
     /// Clouds beside the built-in ones, by name.
     pub(crate) clouds: BTreeMap<String, CloudConfig>,
     /// How the worker works.
@@ -115,7 +147,10 @@ impl Config {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), given(value, Source::Flag))),
         );
-        Self::typed(values)
+        Ok(Self {
+            payload_settings: PayloadSettings::of(&sources.environment),
+            ..Self::typed(values)?
+        })
     }
 
     fn typed(mut values: BTreeMap<String, Given>) -> Result<Self, ConfigError> {
@@ -131,6 +166,10 @@ impl Config {
             "" => data_dir.join("keys.json"),
             text => PathBuf::from(text),
         };
+        let payloads = match reader.text("payloads.url") {
+            "" => Location::Folder(data_dir.join("payloads")),
+            text => text.parse().map_err(|_| reader.bad("payloads.url"))?,
+        };
         let mut config = Self {
             connections: reader.number("database.connections", 2, 200)?,
             clouds: reader.clouds()?,
@@ -144,12 +183,15 @@ impl Config {
             listen,
             public_url,
             keys_file,
+            payloads,
+            payload_settings: PayloadSettings::default(),
             shown: Vec::new(),
         };
         // What a default that depends on another key came to.
         let effective = [
             ("public_url", config.public_url.to_string()),
             ("keys.file", config.keys_file.display().to_string()),
+            ("payloads.url", config.payloads.to_string()),
             (
                 "database.url",
                 match &config.database {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tp_store::{DatabaseUrl, Store};
+use tp_domain::ids::CopyId;
+use tp_store::{DatabaseUrl, Store, SystemIds};
 
 use crate::cli::Output;
 use crate::config::Config;
@@ -57,6 +58,7 @@ async fn checks(config: &Config) -> Vec<Check> {
         found,
         "made at the first start; put it back if it was lost",
     ));
+    list.push(payloads(config).await);
     match wire::store(config).await {
         Ok(store) => live_checks(&store, &mut list).await,
         Err(error)
@@ -69,6 +71,24 @@ async fn checks(config: &Config) -> Vec<Check> {
         Err(error) => list.push(check("store", false, format!("{error:#}"), "see the message")),
     }
     list
+}
+
+/// Writes, reads and deletes a trial object.
+async fn payloads(config: &Config) -> Check {
+    const ADVICE: &str = "check payloads.url, and for a bucket the AWS_ variables";
+    let tried = match wire::payloads(config) {
+        Ok(store) => store.probe(CopyId::next(&SystemIds)).await.map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    let at = &config.payloads;
+    match tried {
+        Ok(probe) if probe.keeps_existing => check("payload store", true, at.to_string(), ""),
+        Ok(_) => {
+            let found = format!("{at}; it writes over existing objects, which does no harm here");
+            check("payload store", true, found, "")
+        }
+        Err(error) => check("payload store", false, format!("{at}: {error:#}"), ADVICE),
+    }
 }
 
 async fn live_checks(store: &Store, list: &mut Vec<Check>) {

@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod environment;
 mod exit;
+mod keys;
 mod logs;
 mod output;
 mod reference;
@@ -107,6 +108,7 @@ async fn here(
         }
         Command::Migrate { check } => return migrate(&load(Vec::new())?, check).await,
         Command::Doctor(output) => return Ok(doctor::run(&load(Vec::new())?, output.output).await),
+        Command::Keys(command) => return keys::run(command, &load(Vec::new())?).await,
         Command::Config(ConfigCommand::Show) => {
             for (name, value, source) in load(Vec::new())?.shown() {
                 output::write(&format!("{name} = {value}  # {source}\n"));

@@ -11,6 +11,7 @@ use tp_engine::worker::{Worker, WorkerOptions};
 use tp_graph::cloud::{Cloud, Clouds};
 use tp_graph::{Graph, GraphOptions};
 use tp_ops::Tools;
+use tp_payload::PayloadStore;
 use tp_store::{DatabaseUrl, Keys, Store, StoreOptions, SystemClock, SystemIds, TimeSource};
 use tp_web::{App, WebSettings};
 
@@ -52,6 +53,12 @@ pub(crate) async fn store(config: &Config) -> anyhow::Result<Store> {
         connections: config.connections,
     })
     .await?)
+}
+
+/// Opens the place for payloads.
+pub(crate) fn payloads(config: &Config) -> anyhow::Result<PayloadStore> {
+    PayloadStore::open(&config.payloads, config.payload_settings.iter())
+        .with_context(|| format!("payloads.url {}", config.payloads))
 }
 
 /// Whether a PostgreSQL database may hold secrets already: its schema is there.

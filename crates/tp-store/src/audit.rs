@@ -3,6 +3,7 @@
 use tp_domain::actor::Initiator;
 use tp_domain::audit::AuditNote;
 use tp_domain::ids::{AuditId, Ids, RunId, ScopeId, TenantId, WorkspaceId};
+use tp_domain::secret_names;
 use uuid::Uuid;
 
 use crate::db::Tx;
@@ -23,6 +24,9 @@ pub(crate) async fn audit(
 ) -> Result<(), StoreError> {
     let scope = note.tenant.map_or(ScopeId::Workspace(workspace), ScopeId::Tenant);
     let now = tx.now();
+    // Nobody puts a secret in; should somebody, it goes no further (PRODUCT R-7).
+    let mut details = note.details.clone();
+    secret_names::scrub(&mut details);
     tx.execute(stmt!(
         AUDIT_INSERT,
         scope.uuid(),
@@ -38,7 +42,7 @@ pub(crate) async fn audit(
         &note.target.1,
         note.run.map(RunId::uuid),
         note.request_id.clone(),
-        note.details.to_string(),
+        details.to_string(),
     ))
     .await?;
     Ok(())

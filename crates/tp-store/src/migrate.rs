@@ -15,6 +15,11 @@ macro_rules! migrations {
             (2, "engine", include_str!(concat!("../migrations/", $folder, "/0002_engine.sql"))),
             (3, "lineage", include_str!(concat!("../migrations/", $folder, "/0003_lineage.sql"))),
             (4, "leases", include_str!(concat!("../migrations/", $folder, "/0004_leases.sql"))),
+            (
+                5,
+                "payload_keys",
+                include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
+            ),
         ]
     };
 }

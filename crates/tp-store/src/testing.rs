@@ -95,7 +95,10 @@ pub struct TestDatabase {
     pub clock: FixedClock,
     /// Where it is.
     pub url: DatabaseUrl,
+    /// The key file that the store was opened with.
+    pub keys_file: std::path::PathBuf,
     _folder: Option<tempfile::TempDir>,
+    _keys: tempfile::TempDir,
 }
 
 /// The databases that a test runs on: SQLite always, PostgreSQL where a server is given by
@@ -160,17 +163,19 @@ impl TestDatabase {
 
     async fn open(url: DatabaseUrl, folder: Option<tempfile::TempDir>) -> Self {
         Store::migrate(&url).await.unwrap();
+        let keys = tempfile::tempdir().unwrap();
+        let keys_file = keys.path().join("keys.json");
         let clock = FixedClock::new();
         let store = Store::open(StoreOptions {
             url: url.clone(),
             time: TimeSource::Clock(Arc::new(clock.clone())),
             ids: Arc::new(SystemIds),
-            keys: Arc::new(Keys::fresh().unwrap()),
+            keys: Arc::new(Keys::open(&keys_file, false).unwrap()),
             connections: 8,
         })
         .await
         .unwrap();
-        Self { store, clock, url, _folder: folder }
+        Self { store, clock, url, keys_file, _folder: folder, _keys: keys }
     }
 
     /// The name of the database, for messages.

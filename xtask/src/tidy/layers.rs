@@ -7,13 +7,14 @@ use super::{Finding, Tree};
 use crate::shell;
 
 /// What each crate may use of ours. A crate that is not here is a finding.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("tp-domain", &[]),
     ("tp-catalog", &["tp-domain"]),
     ("tp-graph", &["tp-domain", "tp-catalog"]),
     ("tp-store", &["tp-domain"]),
+    ("tp-payload", &["tp-domain"]),
     ("tp-engine", &["tp-domain", "tp-store"]),
-    ("tp-ops", &["tp-domain", "tp-catalog", "tp-graph", "tp-store", "tp-engine"]),
+    ("tp-ops", &["tp-domain", "tp-catalog", "tp-graph", "tp-store", "tp-payload", "tp-engine"]),
     ("tp-web", &["tp-domain", "tp-catalog", "tp-store", "tp-engine"]),
     ("tp-sim", &["tp-domain"]),
     ("tp-client", &[]),
@@ -25,6 +26,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
             "tp-catalog",
             "tp-graph",
             "tp-store",
+            "tp-payload",
             "tp-engine",
             "tp-ops",
             "tp-web",
@@ -36,9 +38,11 @@ const LAYERS: [(&str, &[&str]); 12] = [
 ];
 
 /// Crates of others that only these of ours may use outside tests.
-const EXCLUSIVE: [(&str, &[&str]); 8] = [
+const EXCLUSIVE: [(&str, &[&str]); 10] = [
     ("reqwest", &["tp-graph", "tp-client"]),
     ("sqlx", &["tp-store"]),
+    ("object_store", &["tp-payload"]),
+    ("zstd", &["tp-payload"]),
     ("axum", &["tp-web", "tp-sim"]),
     ("maud", &["tp-web"]),
     ("toml", &["tp-catalog", "tp-server"]),

@@ -1,13 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::Value;
+use tp_domain::json;
 use tp_domain::policy::PolicyType;
 
 use super::*;
 use crate::registry::Catalog;
 
-fn write(key: &str, object: &Value, purpose: Purpose) -> Value {
+fn write(key: &str, object: &Json, purpose: Purpose) -> Json {
     let catalog = Catalog::builtin().unwrap();
     let contract = catalog.contract(&PolicyType::new(key).unwrap()).unwrap();
     writable(contract, catalog.schema(), object, purpose).unwrap()
@@ -102,8 +103,10 @@ fn bodies_of_real_objects_hold_only_what_can_be_set() {
         else {
             continue;
         };
-        let Some(object) = read(corpus.join(text("file"))).filter(|_| !sample) else { continue };
-        let object = object.get(0).cloned().unwrap_or(object);
+        let object = std::fs::read(corpus.join(text("file"))).ok().filter(|_| !sample);
+        let Some(object) = object.and_then(|text| Json::parse(&text).ok()) else { continue };
+        let first = object.as_array().and_then(|list| list.first()).cloned();
+        let object = first.unwrap_or(object);
         let types = &lists["types"][&contract.key];
         let name = odata_type(&object).unwrap_or(&contract.entity_type);
         let Some(members) = types[name].as_object() else { continue };
@@ -111,9 +114,10 @@ fn bodies_of_real_objects_hold_only_what_can_be_set() {
             continue;
         };
         bodies += 1;
-        for (name, value) in body.as_object().unwrap() {
+        for (name, value) in body.as_object().unwrap().iter() {
+            let name = name.as_str().unwrap();
             let flags = members.get(name).and_then(|member| member[1].as_str()).unwrap_or_default();
-            let problem = match name.as_str() {
+            let problem = match name {
                 "@odata.type" => continue,
                 _ if !members.contains_key(name) => {
                     unknown.insert(text("file"));

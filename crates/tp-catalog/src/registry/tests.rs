@@ -1,4 +1,5 @@
 use serde_json::json;
+use tp_domain::json::Json;
 
 use super::*;
 
@@ -69,7 +70,13 @@ fn types_that_share_a_collection_are_disjoint() {
         for object in objects.chain([json!({})]) {
             let of: Vec<&str> = sharing
                 .iter()
-                .filter(|contract| contract.list.client_filter.iter().all(|f| f.passes(&object)))
+                .filter(|contract| {
+                    contract
+                        .list
+                        .client_filter
+                        .iter()
+                        .all(|f| f.passes(&Json::from(object.clone())))
+                })
                 .map(|contract| contract.key.as_str())
                 .collect();
             assert!(of.len() <= 1, "{object} of {path} is of {of:?}");

@@ -173,7 +173,7 @@ async fn throttled(key: &str, count: u32) -> Taken {
     let session = session(&graph, &sim, &tenant);
     let catalog = Catalog::builtin().unwrap();
     let contracts = [contract(&catalog, key)];
-    let known = |_: &Contract, _: &Value| false;
+    let known = |_: &Contract, _: &tp_domain::json::Json| false;
     let began = Instant::now();
     let reads: Vec<_> =
         session.read_in_full(&catalog, &contracts, &known).try_concat().await.unwrap();

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tp_catalog::contract::Contract;
 use tp_catalog::parts::PartOf;
 use tp_catalog::registry::Catalog;
+use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
@@ -69,13 +70,17 @@ impl Reader {
         let state = control(&self.sim, reqwest::Method::GET, &path, None).await;
         let mut objects = state["objects"].as_array().cloned().unwrap_or_default();
         objects.retain(|object| {
-            contract.list.client_filter.iter().all(|filter| filter.passes(object))
+            contract
+                .list
+                .client_filter
+                .iter()
+                .all(|filter| filter.passes(&Json::from(object.clone())))
         });
         objects
     }
 
     async fn read(&self, contracts: &[&Contract]) -> Vec<(usize, Read)> {
-        let known = |_: &Contract, _: &Value| false;
+        let known = |_: &Contract, _: &Json| false;
         let stream = self.session.read_in_full(&self.catalog, contracts, &known);
         stream.try_concat().await.unwrap()
     }
@@ -177,7 +182,7 @@ const NAVIGATION: [&str; 1] = ["defaultUserRoleOverrides"];
 
 /// The differences between what was read and what is held, by member.
 fn differences(contract: &Contract, full: &FullObject, held: &Value) -> BTreeSet<String> {
-    let (read, held) = (plain(&full.object), plain(held));
+    let (read, held) = (plain(&Value::from(&full.object)), plain(held));
     let (read, held) = (read.as_object().unwrap(), held.as_object().unwrap());
     let not_read: BTreeSet<&str> = contract
         .subresources
@@ -198,7 +203,8 @@ fn differences(contract: &Contract, full: &FullObject, held: &Value) -> BTreeSet
             continue;
         }
         if name == "assignments" && contract.assignments.is_some() {
-            let assignments = Value::Array(full.assignments.clone().unwrap_or_default());
+            let assignments =
+                Value::from(&Json::Array(full.assignments.clone().unwrap_or_default()));
             if sorted(&plain(&assignments)) != sorted(value) {
                 found.insert(name.clone());
             }
@@ -306,7 +312,7 @@ async fn what_the_caller_knows_costs_nothing_beyond_the_listing() {
     let key = PolicyType::new("deviceConfiguration").unwrap();
     let contract = reader.catalog.contract(&key).unwrap();
     let before = reader.sim.sim.graph_requests();
-    let known = |_: &Contract, object: &Value| object["id"].is_string();
+    let known = |_: &Contract, object: &Json| object["id"].is_string();
     let own = [contract];
     let reads: Vec<(usize, Read)> =
         reader.session.read_in_full(&reader.catalog, &own, &known).try_concat().await.unwrap();

@@ -47,6 +47,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     number("database.connections", "DATABASE__CONNECTIONS", "10", "a number from 2 to 200"),
     text("data_dir", "DATA_DIR", "./data", "a folder"),
+    text("payloads.url", "PAYLOADS_URL", "", "file:///FOLDER or s3://BUCKET[/PREFIX]"),
     text("listen", "LISTEN", "127.0.0.1:8080", "ADDRESS:PORT"),
     text(
         "public_url",

@@ -20,6 +20,8 @@ mod inventory;
 mod items;
 mod migrations;
 mod notifications;
+mod payload_keys;
+mod payloads;
 mod policies;
 mod prune;
 mod runs;

@@ -163,6 +163,12 @@ needs! {
     ViewInventory => InventoryView;
     /// Start an inventory sync.
     StartInventorySync => InventorySync;
+    /// Look at backup sets and versions.
+    ViewBackups => BackupsView;
+    /// Make a backup.
+    StartBackup => BackupsCreate;
+    /// Pin, note and delete backup sets.
+    DeleteBackups => BackupsDelete;
     /// Change a tenant and its connection.
     ManageTenant => TenantManage;
     /// Cancel runs.
@@ -179,6 +185,10 @@ needs! {
 
 impl MayStart for StartInventorySync {
     type Request = crate::inventory_sync::SyncInventory;
+}
+
+impl MayStart for StartBackup {
+    type Request = crate::backup_create::CreateBackup;
 }
 
 impl MayStart for StartRunsPrune {

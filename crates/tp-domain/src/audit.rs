@@ -9,6 +9,10 @@ use crate::words::words;
 words! {
     /// What was done. The word is stable and is what filters and exports use.
     pub enum AuditAction {
+        /// A backup set was pinned, unpinned or noted.
+        BackupMarked => "backup.marked",
+        /// A backup set was deleted.
+        BackupDeleted => "backup.deleted",
         /// A workspace was created.
         WorkspaceCreated => "workspace.created",
         /// An account was created.

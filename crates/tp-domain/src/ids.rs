@@ -89,6 +89,10 @@ id! {
     TokenId;
     /// One schedule.
     ScheduleId;
+    /// One version of a policy.
+    VersionId;
+    /// One backup set.
+    BackupId;
     /// One data key of a tenant.
     DataKeyId;
     /// One stored object of a payload. Never used again for another object, not even of the same payload.

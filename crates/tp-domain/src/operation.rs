@@ -13,6 +13,8 @@ words! {
     pub enum OperationKind {
         /// Reads what policies a tenant has.
         InventorySync => "inventory.sync",
+        /// Captures policies in full into a backup set.
+        BackupCreate => "backup.create",
         /// Starts a schedule's work in many tenants and ends when all of it has ended.
         ScheduleExecute => "schedule.execute",
         /// Deletes finished runs that are older than the workspace keeps them.
@@ -147,6 +149,24 @@ impl OperationKind {
                 retry_failed: true,
                 spec: "specs/001-first-five-minutes/spec.md",
             },
+            Self::BackupCreate => KindFacts {
+                label_en: "Backup",
+                label_de: "Sicherung",
+                description: "Captures policies in full: settings, assignments and parts.",
+                description_de: "Erfasst Richtlinien vollständig: Einstellungen, Zuweisungen und Teile.",
+                capability: Capability::BackupsCreate,
+                level: Level::Tenant,
+                lane: Lane::Sync,
+                identity: IdentityRule::Selection,
+                unit: "policies",
+                context_keys: &["backup", "new_versions", "rows_written", "types_read"],
+                retry: RetryPolicy::USUAL,
+                expected_seconds: 1_800,
+                superseded_by_success: true,
+                schedulable: true,
+                retry_failed: false,
+                spec: "specs/004-snapshots/spec.md",
+            },
             Self::ScheduleExecute => KindFacts {
                 label_en: "Scheduled operations",
                 label_de: "Geplante Vorgänge",
@@ -197,13 +217,18 @@ impl OperationKind {
 pub struct IdentityHash([u8; 32]);
 
 impl IdentityHash {
-    /// Kind, scope and canonical JSON of the effective inputs; never the person.
+    /// Kind, scope and canonical JSON of the effective inputs; never the person, and never what somebody
+    /// noted beside them.
     pub fn of(kind: OperationKind, scope: Uuid, inputs: &Value) -> Self {
+        let mut inputs = inputs.clone();
+        if let Value::Object(map) = &mut inputs {
+            map.remove("note");
+        }
         let mut hash = Sha256::new();
         hash.update(kind.as_str().as_bytes());
         hash.update([0]);
         hash.update(scope.as_bytes());
-        hash.update(canonical(inputs).to_string().as_bytes());
+        hash.update(canonical(&inputs).to_string().as_bytes());
         Self(hash.finalize().into())
     }
 

@@ -1,7 +1,9 @@
 //! What work does: one module per operation kind. No operation uses another's module.
 
 mod observe;
+mod sign_in;
 
+pub mod backup_create;
 pub mod execute_schedule;
 pub mod prune_runs;
 pub mod sync_inventory;
@@ -12,6 +14,7 @@ use tp_catalog::registry::Catalog;
 use tp_engine::registry::Registry;
 use tp_graph::Graph;
 use tp_graph::cloud::Clouds;
+use tp_payload::PayloadStore;
 
 /// Everything that operations work with.
 #[derive(Clone, Debug)]
@@ -22,12 +25,15 @@ pub struct Tools {
     pub graph: Graph,
     /// The clouds that tenants can be in.
     pub clouds: Arc<Clouds>,
+    /// Where captured policies are kept.
+    pub payloads: PayloadStore,
 }
 
 /// All operations of this program.
 pub fn registry(tools: &Tools) -> Registry {
     Registry::default()
         .with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
+        .with(Arc::new(backup_create::CreateBackupOperation::new(tools.clone())))
         .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
         .with(Arc::new(prune_runs::PruneRunsOperation))
 }

@@ -104,6 +104,7 @@ fn tools(config: &Config, store: &Store) -> anyhow::Result<Tools> {
         catalog: Arc::new(Catalog::builtin()?),
         graph,
         clouds: Arc::new(Clouds::with(own)?),
+        payloads: payloads(config)?,
     })
 }
 

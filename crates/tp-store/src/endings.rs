@@ -34,7 +34,7 @@ const RUN_RECOUNT: &str = "\
 UPDATE operation_runs
 SET succeeded = c.succeeded, failed = c.failed, skipped = c.skipped,
     processed = c.succeeded + c.failed + c.skipped,
-    total = CASE WHEN c.items > 0 THEN c.items
+    total = CASE WHEN c.items > 0 AND NOT c.stepped THEN c.items
                  WHEN total < c.succeeded + c.failed + c.skipped THEN c.succeeded + c.failed + c.skipped
                  ELSE total END
 FROM (SELECT

@@ -249,7 +249,9 @@ impl ClaimedRun {
                 .write(claimed.reach(), move |tx| {
                     Box::pin(async move {
                         claimed.check(tx).await?;
-                        observe_policies(tx, &*ids, &claimed, &key, &batch).await
+                        let done = observe_policies(tx, &*ids, &claimed, &key, &batch).await?;
+                        count(tx, &claimed, key.as_str(), done.counted).await?;
+                        Ok(done)
                     })
                 })
                 .await?;
@@ -257,6 +259,31 @@ impl ClaimedRun {
             total += done;
         }
         Ok(total)
+    }
+
+    /// The same for work that counts its policies itself: rows and "last seen", and no counts.
+    pub async fn policies_seen(
+        &self,
+        policy_type: &PolicyType,
+        observed: Vec<ObservedPolicy>,
+    ) -> Result<u64, StoreError> {
+        let mut rows_written = 0;
+        for batch in observed.chunks(BATCH) {
+            let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+            let (key, batch) = (policy_type.clone(), batch.to_vec());
+            let done = self
+                .store
+                .db
+                .write(claimed.reach(), move |tx| {
+                    Box::pin(async move {
+                        claimed.check(tx).await?;
+                        observe_policies(tx, &*ids, &claimed, &key, &batch).await
+                    })
+                })
+                .await?;
+            rows_written += done.rows_written;
+        }
+        Ok(rows_written)
     }
 
     /// Writes what a listing told of directory groups. They feed the cache, not the policies.
@@ -363,7 +390,6 @@ async fn observe_policies(
         sql.push(" WHERE scope_id = ").bind(claimed.scope).push(" AND id IN ").bind_list(again);
         tx.execute(sql.build()).await?;
     }
-    count(tx, claimed, key.as_str(), done.counted).await?;
     Ok(done)
 }
 

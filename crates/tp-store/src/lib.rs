@@ -13,6 +13,8 @@
 mod actions;
 mod audit;
 mod authority;
+mod backup_reads;
+mod backups;
 mod breaks;
 mod budgets;
 mod children;
@@ -48,6 +50,7 @@ mod stmt;
 mod system;
 mod tenants;
 mod upkeep;
+mod versions;
 mod wake;
 mod workspace;
 
@@ -60,6 +63,8 @@ use tp_domain::ids::Ids;
 use tp_domain::time::Timestamp;
 
 pub use actions::{Cancel, RetryOnly};
+pub use backup_reads::{BackupItemFilter, BackupItemPage};
+pub use backups::{BackupEnd, BackupEntry, BackupWritten, OpenBackup};
 pub use children::{Child, ChildPlan, ChildState, RolledUp};
 pub use claims::{ClaimRequest, Claimed, ClaimedRun, Claims};
 pub use console::{Bootstrap, Bootstrapped, Console, ConsoleError, NewTenant, NewUser};
@@ -86,6 +91,7 @@ pub use scope::{TenantRef, TenantScope};
 pub use system::{SystemClock, SystemIds};
 pub use tenants::Connection;
 pub use upkeep::{HeldLease, QueueState, Swept, Upkeep, WorkerRow};
+pub use versions::Captured;
 pub use wake::Wake;
 pub use workspace::{MOST_RUNNING, WorkspaceScope, WorkspaceSettings};
 

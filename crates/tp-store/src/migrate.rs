@@ -20,6 +20,7 @@ macro_rules! migrations {
                 "payload_keys",
                 include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
             ),
+            (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
         ]
     };
 }

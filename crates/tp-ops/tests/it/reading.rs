@@ -142,7 +142,7 @@ fn sorted(value: &Value) -> Value {
 }
 
 /// What Graph gives back masked or not at all, by the simulator's README; secrets are not compared.
-const MASKED: [&str; 10] = [
+pub(crate) const MASKED: [&str; 10] = [
     "preSharedKey",
     "adminAccountPassword",
     "adDomainPassword",

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tp_catalog::registry::Catalog;
-use tp_domain::access::{StartInventorySync, ViewPolicies};
+use tp_domain::access::{StartBackup, StartInventorySync, ViewBackups, ViewPolicies};
+use tp_domain::backup_create::CreateBackup;
 use tp_domain::ids::WorkerId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::run::OperationRun;
@@ -16,6 +17,7 @@ use tp_graph::budget::Unshared;
 use tp_graph::cloud::{Cloud, Clouds};
 use tp_graph::{Graph, GraphOptions};
 use tp_ops::Tools;
+use tp_payload::{Location, PayloadStore};
 use tp_sim::estate::EstatePlan;
 use tp_sim::{Sim, SimOptions, SpawnedSim};
 use tp_store::testing::{TestDatabase, databases};
@@ -26,6 +28,9 @@ pub(crate) struct World {
     pub(crate) db: TestDatabase,
     pub(crate) sim: SpawnedSim,
     pub(crate) worker: Worker,
+    pub(crate) tools: Tools,
+    /// The folder of the payload store.
+    pub(crate) folder: tempfile::TempDir,
     actor: Actor,
 }
 
@@ -74,10 +79,14 @@ impl World {
         let (ids, budget) = (Arc::new(SystemIds), Arc::new(Unshared));
         let chance: tp_graph::Chance = Arc::new(|| SystemJitter.unit());
         let graph = Graph::new(options, &[], clock, ids, chance, budget).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let place = Location::Folder(folder.path().to_path_buf());
+        let payloads = PayloadStore::open(&place, []).unwrap();
         let tools = Tools {
             catalog: Arc::new(Catalog::builtin().unwrap()),
             graph,
             clouds: Arc::new(Clouds::with([cloud]).unwrap()),
+            payloads,
         };
         let id = WorkerId::from_uuid(Uuid::from_u128(1));
         let worker = Worker::new(
@@ -87,12 +96,27 @@ impl World {
             WorkerOptions::default(),
             Arc::new(SystemJitter),
         );
-        Self { db, sim, worker, actor }
+        Self { db, sim, worker, tools, folder, actor }
     }
 
     pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {
         let contoso = TenantRef::parse("contoso").unwrap();
         self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
+    pub(crate) async fn backups(&self) -> TenantScope<ViewBackups> {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
+    /// Starts a backup, works on the queue, and gives the run.
+    pub(crate) async fn backup(&self, request: CreateBackup) -> OperationRun {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope = self.db.store.enter::<StartBackup>(&self.actor, &contoso).await.unwrap();
+        self.db.clock.advance(Duration::from_mins(1));
+        let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
+        assert_eq!(self.worker.work_queue().await, 1);
+        scope.run_get(run).await.unwrap().unwrap()
     }
 
     /// Starts a sync, works on the queue, and gives the run.

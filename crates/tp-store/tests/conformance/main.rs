@@ -11,6 +11,7 @@ mod actions;
 mod audit;
 mod budgets;
 mod children;
+mod backups;
 mod claims;
 mod console;
 mod fairness;

@@ -6,12 +6,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tp_domain::access::{CancelOperations, StartInventorySync, ViewOperations};
+use tp_domain::access::{CancelOperations, StartBackup, StartInventorySync, ViewOperations};
+use tp_domain::backup_create::CreateBackup;
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::item::{ItemState, RunItem};
 use tp_domain::operation::{InputError, Level, OperationKind, canonical};
+use tp_domain::policy::PolicyType;
 use tp_domain::run::{Outcome, RunStatus, StepState};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
@@ -370,7 +372,14 @@ pub(crate) async fn start(
         OperationKind::InventorySync => {
             let scope = app.store.enter::<StartInventorySync>(&actor, &tenant).await?;
             let request = SyncInventory::parse(&inputs).map_err(WebError::Inputs)?;
-            known_types(&app, &request)?;
+            known_types(&app, request.types())?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::BackupCreate => {
+            let scope = app.store.enter::<StartBackup>(&actor, &tenant).await?;
+            let request = CreateBackup::parse(&inputs).map_err(WebError::Inputs)?;
+            known_types(&app, request.types())?;
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }
@@ -381,12 +390,9 @@ pub(crate) async fn start(
 }
 
 /// A type that has no contract would be skipped: said before anything is written.
-pub(crate) fn known_types(app: &App, request: &SyncInventory) -> Result<(), WebError> {
-    let unknown = request
-        .types()
-        .unwrap_or_default()
-        .iter()
-        .position(|key| app.catalog.contract(key).is_none());
+pub(crate) fn known_types(app: &App, types: Option<&[PolicyType]>) -> Result<(), WebError> {
+    let unknown =
+        types.unwrap_or_default().iter().position(|key| app.catalog.contract(key).is_none());
     match unknown {
         None => Ok(()),
         Some(index) => Err(input_error(

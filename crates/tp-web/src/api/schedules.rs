@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tp_domain::access::{ManageSchedules, ViewSettings};
+use tp_domain::backup_create::CreateBackup;
 use tp_domain::ids::ScheduleId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{InputError, Level, OperationKind, OperationRequest as _};
@@ -67,7 +68,12 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
     match kind {
         OperationKind::InventorySync => {
             let request = SyncInventory::parse(inputs).map_err(WebError::Inputs)?;
-            runs::known_types(app, &request)?;
+            runs::known_types(app, request.types())?;
+            Ok(request.inputs())
+        }
+        OperationKind::BackupCreate => {
+            let request = CreateBackup::parse(inputs).map_err(WebError::Inputs)?;
+            runs::known_types(app, request.types())?;
             Ok(request.inputs())
         }
         OperationKind::RunsPrune => {

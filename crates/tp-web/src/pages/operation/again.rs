@@ -6,7 +6,8 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 use tp_domain::access::{
-    Capability, ManageSchedules, StartInventorySync, StartRunsPrune, ViewOperations, ViewSettings,
+    Capability, ManageSchedules, StartBackup, StartInventorySync, StartRunsPrune, ViewOperations,
+    ViewSettings,
 };
 use tp_domain::ids::{RunId, ScheduleId, WorkspaceId};
 use tp_domain::operation::OperationKind;
@@ -106,7 +107,7 @@ pub(super) async fn in_workspace(
             let note = Some("It is done with what the schedule says today.");
             Ok(Again { all: of_schedule(app, scope, run).await?, failed, note })
         }
-        Ok(OperationKind::InventorySync) | Err(_) => {
+        Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_) => {
             Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING })
         }
     }
@@ -262,6 +263,11 @@ pub(crate) async fn start_again(
             let started = app.starter.retry(&scope, id, only, how).await?;
             Ok((started, scope.tenant().clone()))
         }
+        Ok(OperationKind::BackupCreate) => {
+            let scope = app.store.enter::<StartBackup>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
         Ok(OperationKind::ScheduleExecute | OperationKind::RunsPrune) | Err(_) => {
             Err(WebError::Conflict("Runs of this kind cannot be tried again by hand.".to_owned()))
         }
@@ -301,6 +307,8 @@ pub(crate) async fn start_again_in_workspace(
             let scope = app.store.enter_workspace::<StartRunsPrune>(actor, workspace).await?;
             Ok(app.starter.start_in_workspace(&scope, &PruneRuns, how).await?)
         }
-        (Ok(OperationKind::InventorySync) | Err(_), _) => conflict(UNKNOWN),
+        (Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_), _) => {
+            conflict(UNKNOWN)
+        }
     }
 }

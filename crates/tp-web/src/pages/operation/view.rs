@@ -151,6 +151,10 @@ fn facts(run: &OperationRun, home: Home<'_>, now: Timestamp) -> Markup {
 fn inputs(app: &App, run: &OperationRun) -> Markup {
     match run.kind.parse() {
         Ok(OperationKind::InventorySync) => sync_inputs(app, &run.inputs),
+        Ok(OperationKind::BackupCreate) => match run.inputs.get("policies") {
+            None => sync_inputs(app, &run.inputs),
+            Some(_) => other_inputs(run),
+        },
         Ok(OperationKind::ScheduleExecute) => match ExecuteSchedule::parse(&run.inputs) {
             Ok(asked) => schedule_inputs(app, run, &asked),
             Err(_) => other_inputs(run),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tp_domain::access::ViewOperations;
+use tp_domain::backup_create::{BackupSelection, CreateBackup};
 use tp_domain::ids::TenantId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{Level, OperationKind, OperationRequest as _};
@@ -89,10 +90,23 @@ impl Choices {
     }
 }
 
-/// What a schedule of inventory syncs asks for.
+/// Which types a schedule of syncs or backups asks for.
 fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
-    let sync = schedule.kind == OperationKind::InventorySync;
-    sync.then(|| SyncInventory::parse(&schedule.inputs).ok()).flatten()
+    match schedule.kind {
+        OperationKind::InventorySync => SyncInventory::parse(&schedule.inputs).ok(),
+        OperationKind::BackupCreate => {
+            match CreateBackup::parse(&schedule.inputs).ok()?.selection() {
+                BackupSelection::Types(types) => Some(types.clone()),
+                BackupSelection::Policies(_) => None,
+            }
+        }
+        OperationKind::ScheduleExecute | OperationKind::RunsPrune => None,
+    }
+}
+
+/// Whether a schedule backs up chosen policies: the form has no field for them and keeps them.
+pub(super) fn has_chosen_policies(schedule: &Schedule) -> bool {
+    schedule.kind == OperationKind::BackupCreate && request_of(schedule).is_none()
 }
 
 fn number(text: &str) -> Option<u8> {
@@ -313,10 +327,14 @@ impl ScheduleForm {
         }
         let kind = self.kind(old, whole)?;
         let (inputs, targets) = match kind {
-            OperationKind::InventorySync if whole => {
-                (self.sync(choices, old)?.inputs(), self.targets(choices, old)?)
+            OperationKind::InventorySync | OperationKind::BackupCreate => {
+                let inputs = match old.filter(|old| has_chosen_policies(old)) {
+                    Some(old) => old.inputs.clone(),
+                    None => self.sync(choices, old)?.inputs(),
+                };
+                let targets = if whole { self.targets(choices, old)? } else { Targets::Own };
+                (inputs, targets)
             }
-            OperationKind::InventorySync => (self.sync(choices, old)?.inputs(), Targets::Own),
             OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {
                     (old.inputs.clone(), old.targets.clone())

@@ -251,7 +251,10 @@ pub(super) fn form_part(
     schedule: Option<&Schedule>,
 ) -> Markup {
     // A new schedule may become one of any kind; one that is there has the fields of its own.
-    let of = |wanted: OperationKind| schedule.is_none_or(|schedule| schedule.kind == wanted);
+    let has_types = schedule.is_none_or(|schedule| {
+        matches!(schedule.kind, OperationKind::InventorySync | OperationKind::BackupCreate)
+            && !super::form::has_chosen_policies(schedule)
+    });
     let of_tenants = schedule.is_none_or(|one| one.kind.facts().level == Level::Tenant);
     html! {
         (told_part(told, form, shell.now))
@@ -262,7 +265,7 @@ pub(super) fn form_part(
                 (text("name", "Name", &form.name, "For people, such as Nightly sync"))
                 @match schedule { Some(schedule) => input type="hidden" name="kind" value=(schedule.kind);, None => (options("kind", "Starts", &form.kind, &kinds(seen))) }
                 @if seen.whole && of_tenants { (tenants_part(form, choices, schedule)) }
-                @if of(OperationKind::InventorySync) { (types_part(form, choices)) }
+                @if has_types { (types_part(form, choices)) }
                 (when_part(form))
                 @if of_tenants { (text("spread_seconds", "Spread, in seconds", &form.spread_seconds, &format!("It starts within so many seconds after its time, so that not everything begins at once; 0 to {LONGEST_SPREAD}"))) }
                 (options("catch_up", "After an outage", &form.catch_up, &CATCH_UPS))

@@ -1,0 +1,314 @@
+//! Looking at backup sets, and what may be changed of them: pin, note, delete.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use tp_domain::access::{DeleteBackups, ViewBackups};
+use tp_domain::audit::{AuditAction, AuditNote};
+use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState, BackupType};
+use tp_domain::ids::{BackupId, RunId, VersionId};
+use tp_domain::policy::PolicyType;
+use tp_domain::reason::ReasonCode;
+use tp_domain::time::Timestamp;
+use uuid::Uuid;
+
+use crate::audit::audit;
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::payloads::release;
+use crate::run_rows::completeness_of;
+use crate::scope::TenantScope;
+use crate::stmt::{StmtBuilder, stmt};
+use crate::tenants::bad_row;
+
+macro_rules! set_columns {
+    () => {
+        "id, number, run_id, state, selection, is_full_pass, note, pinned, created_at, completed_at, items, \
+         failed_items, new_versions"
+    };
+}
+
+const LIST: &str = concat!(
+    "SELECT ",
+    set_columns!(),
+    " FROM backup_sets WHERE scope_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3"
+);
+const GET: &str =
+    concat!("SELECT ", set_columns!(), " FROM backup_sets WHERE scope_id = $1 AND number = $2");
+pub(crate) const TYPES: &str = "\
+SELECT policy_type, state, reason, permission, listed FROM backup_types
+WHERE scope_id = $1 AND set_id = $2 ORDER BY policy_type";
+const MARK: &str = "UPDATE backup_sets SET note = $3, pinned = $4 WHERE scope_id = $1 AND id = $2";
+// Locks the set: nobody pins it between this and its deletion. A set that is being made belongs to its run,
+// until that has ended without it.
+const DELETABLE: &str = "\
+UPDATE backup_sets SET note = note
+WHERE scope_id = $1 AND id = $2 AND NOT pinned
+  AND (state <> 'creating' OR NOT EXISTS (
+    SELECT 1 FROM operation_runs r
+    WHERE r.scope_id = backup_sets.scope_id AND r.id = backup_sets.run_id AND r.outcome = 'pending'))";
+const ITEMS_DELETE: &str = "DELETE FROM backup_items WHERE scope_id = $1 AND set_id = $2";
+const TYPES_DELETE: &str = "DELETE FROM backup_types WHERE scope_id = $1 AND set_id = $2";
+const SET_DELETE: &str = "DELETE FROM backup_sets WHERE scope_id = $1 AND id = $2";
+
+/// Which policies of a set are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BackupItemFilter {
+    /// Part of the name, in any case.
+    pub query: Option<String>,
+    /// Only this type.
+    pub policy_type: Option<PolicyType>,
+    /// Only those of this state.
+    pub state: Option<BackupItemState>,
+    /// How many rows are passed over.
+    pub offset: u32,
+    /// How many rows are wanted, 1 to 200.
+    pub limit: u32,
+}
+
+/// One page of the policies of a set.
+#[derive(Clone, Debug, Default)]
+pub struct BackupItemPage {
+    /// The policies, by name.
+    pub items: Vec<BackupItem>,
+    /// Whether there are more.
+    pub has_more: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct SetRow {
+    id: Uuid,
+    number: i64,
+    run_id: Uuid,
+    state: String,
+    selection: String,
+    is_full_pass: bool,
+    note: Option<String>,
+    pinned: bool,
+    created_at: i64,
+    completed_at: Option<i64>,
+    items: i64,
+    failed_items: i64,
+    new_versions: i64,
+}
+
+impl TryFrom<SetRow> for BackupSet {
+    type Error = StoreError;
+
+    fn try_from(row: SetRow) -> Result<Self, StoreError> {
+        let bad = |column| bad_row("backup_sets", column);
+        let count = |value: i64, column| u64::try_from(value).map_err(|_| bad(column));
+        Ok(Self {
+            id: BackupId::from_uuid(row.id),
+            number: count(row.number, "number")?,
+            run: RunId::from_uuid(row.run_id),
+            state: row.state.parse::<BackupState>().map_err(|_| bad("state"))?,
+            selection: serde_json::from_str(&row.selection).map_err(|_| bad("selection"))?,
+            is_full_pass: row.is_full_pass,
+            note: row.note,
+            pinned: row.pinned,
+            created_at: Timestamp::from_micros(row.created_at),
+            completed_at: row.completed_at.map(Timestamp::from_micros),
+            items: count(row.items, "items")?,
+            failed_items: count(row.failed_items, "failed_items")?,
+            new_versions: count(row.new_versions, "new_versions")?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct TypeRow {
+    policy_type: String,
+    state: String,
+    reason: Option<String>,
+    permission: Option<String>,
+    listed: i64,
+}
+
+impl TryFrom<TypeRow> for BackupType {
+    type Error = StoreError;
+
+    fn try_from(row: TypeRow) -> Result<Self, StoreError> {
+        let bad = |column| bad_row("backup_types", column);
+        let (reason, permission) = (row.reason.as_deref(), row.permission.as_deref());
+        Ok(Self {
+            policy_type: PolicyType::new(&row.policy_type).map_err(|_| bad("policy_type"))?,
+            completeness: completeness_of(&row.state, reason, permission)?,
+            listed: u64::try_from(row.listed).map_err(|_| bad("listed"))?,
+        })
+    }
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct ItemRow {
+    policy_type: String,
+    graph_id: String,
+    name: Option<String>,
+    state: String,
+    version_id: Option<Uuid>,
+    reason: Option<String>,
+    graph_request_id: Option<String>,
+}
+
+impl TryFrom<ItemRow> for BackupItem {
+    type Error = StoreError;
+
+    fn try_from(row: ItemRow) -> Result<Self, StoreError> {
+        let bad = |column| bad_row("backup_items", column);
+        let reason = row.reason.map(|word| word.parse::<ReasonCode>().map_err(|_| bad("reason")));
+        Ok(Self {
+            policy_type: PolicyType::new(&row.policy_type).map_err(|_| bad("policy_type"))?,
+            graph_id: row.graph_id,
+            name: row.name,
+            state: row.state.parse().map_err(|_| bad("state"))?,
+            version: row.version_id.map(VersionId::from_uuid),
+            reason: reason.transpose()?,
+            graph_request_id: row.graph_request_id,
+        })
+    }
+}
+
+impl TenantScope<ViewBackups> {
+    /// Sets of this tenant, the newest first, before the given number (none: from the newest).
+    pub async fn backup_list(
+        &self,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<BackupSet>, StoreError> {
+        let before = before.unwrap_or(i64::MAX as u64);
+        let stmt = stmt!(LIST, self.scope_id().uuid(), before, most);
+        let rows: Vec<SetRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// One set by its number.
+    pub async fn backup_get(&self, number: u64) -> Result<Option<BackupSet>, StoreError> {
+        let scope = self.scope_id().uuid();
+        let row = self
+            .store
+            .db
+            .read(self.reach(), |tx| Box::pin(async move { get(tx, scope, number).await }))
+            .await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// How a set stands for each type.
+    pub async fn backup_types(&self, set: BackupId) -> Result<Vec<BackupType>, StoreError> {
+        let stmt = stmt!(TYPES, self.scope_id().uuid(), set.uuid());
+        let rows: Vec<TypeRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// A page of the policies of a set.
+    pub async fn backup_items(
+        &self,
+        set: BackupId,
+        filter: &BackupItemFilter,
+    ) -> Result<BackupItemPage, StoreError> {
+        let mut sql = StmtBuilder::new(
+            "SELECT policy_type, graph_id, name, state, version_id, reason, graph_request_id \
+             FROM backup_items WHERE scope_id = ",
+        );
+        sql.bind(self.scope_id().uuid()).push(" AND set_id = ").bind(set.uuid());
+        if let Some(key) = &filter.policy_type {
+            sql.push(" AND policy_type = ").bind(key.as_str());
+        }
+        if let Some(state) = filter.state {
+            sql.push(" AND state = ").bind(state.as_str());
+        }
+        if let Some(query) = filter.query.as_deref().filter(|text| !text.is_empty()) {
+            let literal = query.to_lowercase().replace('\\', "\\\\");
+            let literal = literal.replace('%', "\\%").replace('_', "\\_");
+            sql.push(" AND name_key LIKE ").bind(format!("%{literal}%")).push(" ESCAPE '\\'");
+        }
+        let limit = filter.limit.clamp(1, 200);
+        sql.push(" ORDER BY name_key, policy_type, graph_id LIMIT ").bind(limit + 1);
+        sql.push(" OFFSET ").bind(filter.offset);
+        let stmt = sql.build();
+        let mut rows: Vec<ItemRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = rows.len() > wanted;
+        rows.truncate(wanted);
+        let items = rows.into_iter().map(TryInto::try_into).collect::<Result<_, StoreError>>()?;
+        Ok(BackupItemPage { items, has_more })
+    }
+}
+
+impl TenantScope<DeleteBackups> {
+    /// Sets the note and the pin of a set. `false` when there is no such set.
+    pub async fn backup_mark(
+        &self,
+        number: u64,
+        note: Option<String>,
+        pinned: bool,
+        request_id: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let (scope, ids, workspace) =
+            (self.scope_id().uuid(), Arc::clone(&self.store.ids), self.workspace_id());
+        let audited = self.note_of(AuditAction::BackupMarked, number, request_id);
+        self.store
+            .db
+            .write(self.reach(), move |tx| {
+                Box::pin(async move {
+                    let Some(set) = get(tx, scope, number).await? else { return Ok(false) };
+                    tx.execute(stmt!(MARK, scope, set.id, note.clone(), pinned)).await?;
+                    let details = json!({
+                        "before": {"note": set.note, "pinned": set.pinned},
+                        "after": {"note": note, "pinned": pinned},
+                    });
+                    audit(tx, &*ids, workspace, &AuditNote { details, ..audited }).await?;
+                    Ok(true)
+                })
+            })
+            .await
+    }
+
+    /// Deletes a set; its versions stay. `false` when there is no such set, or when it is pinned or still
+    /// being made.
+    pub async fn backup_delete(
+        &self,
+        number: u64,
+        request_id: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let (scope, ids, workspace) =
+            (self.scope_id().uuid(), Arc::clone(&self.store.ids), self.workspace_id());
+        let audited = self.note_of(AuditAction::BackupDeleted, number, request_id);
+        self.store
+            .db
+            .write(self.reach(), move |tx| {
+                Box::pin(async move {
+                    let Some(set) = get(tx, scope, number).await? else { return Ok(false) };
+                    if tx.execute(stmt!(DELETABLE, scope, set.id)).await? == 0 {
+                        return Ok(false);
+                    }
+                    tx.execute(stmt!(ITEMS_DELETE, scope, set.id)).await?;
+                    tx.execute(stmt!(TYPES_DELETE, scope, set.id)).await?;
+                    tx.execute(stmt!(SET_DELETE, scope, set.id)).await?;
+                    release(tx, scope, set.id).await?;
+                    let details = json!({"items": set.items});
+                    audit(tx, &*ids, workspace, &AuditNote { details, ..audited }).await?;
+                    Ok(true)
+                })
+            })
+            .await
+    }
+
+    fn note_of(&self, action: AuditAction, number: u64, request_id: Option<String>) -> AuditNote {
+        AuditNote {
+            actor: self.actor.initiator(),
+            action,
+            target: ("backup", number.to_string()),
+            tenant: Some(self.tenant.id),
+            run: None,
+            request_id,
+            details: json!({}),
+        }
+    }
+}
+
+async fn get(tx: &mut Tx, scope: Uuid, number: u64) -> Result<Option<SetRow>, StoreError> {
+    tx.optional(stmt!(GET, scope, number)).await
+}

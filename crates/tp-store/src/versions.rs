@@ -1,0 +1,228 @@
+//! Versions of policies: written once, by a capture; nothing changes them (PRODUCT S-1).
+
+use tp_domain::access::ViewBackups;
+use tp_domain::ids::{CopyId, Ids, RunId, VersionId};
+use tp_domain::payload::PayloadAddress;
+use tp_domain::policy::PolicyType;
+use tp_domain::time::Timestamp;
+use tp_domain::version::{PolicyVersion, Purpose, ReferenceNames};
+use uuid::Uuid;
+
+use crate::ClaimedRun;
+use crate::claims::Claimed;
+use crate::db::Tx;
+use crate::error::StoreError;
+use crate::payloads::{PayloadWritten, refer};
+use crate::scope::TenantScope;
+use crate::stmt::stmt;
+use crate::tenants::bad_row;
+
+macro_rules! version_columns {
+    () => {
+        "v.id, v.policy_type, v.graph_id, v.number, v.address, v.purpose, v.run_id, v.name, \
+         v.modified_text, v.assignments, v.redactions, v.names, v.created_at"
+    };
+}
+
+const INSERT: &str = "\
+INSERT INTO policy_versions (scope_id, id, workspace_id, tenant_id, policy_type, graph_id, number, address,
+                             purpose, run_id, name, platform, odata_type, modified_text, assignments,
+                             redactions, names, created_at)
+VALUES ($1, $2, $3, $1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+const LATEST: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.graph_id = $3 \
+     ORDER BY v.number DESC LIMIT 1"
+);
+const LATEST_OF_TYPE: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.number = \
+     (SELECT max(o.number) FROM policy_versions o WHERE o.scope_id = v.scope_id \
+      AND o.policy_type = v.policy_type AND o.graph_id = v.graph_id)"
+);
+const GET: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"
+);
+const HISTORY: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.graph_id = $3 \
+     AND v.number < $4 ORDER BY v.number DESC LIMIT $5"
+);
+
+/// The longest text of Graph's that is kept beside a version, in characters.
+const LONGEST: usize = 1_024;
+
+/// What a capture has read of one policy, sealed and stored, to be written down as a version.
+#[derive(Clone, Debug)]
+pub struct Captured {
+    /// The policy's Graph id.
+    pub graph_id: String,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its platform, as the inventory words it.
+    pub platform: Option<String>,
+    /// Its concrete type.
+    pub odata_type: Option<String>,
+    /// What Graph says of its last change, as Graph wrote it.
+    pub modified_text: Option<String>,
+    /// How many assignments it has.
+    pub assignments: u64,
+    /// How many secrets were taken out.
+    pub redactions: u64,
+    /// Names of what it refers to.
+    pub names: ReferenceNames,
+    /// Where its content is.
+    pub address: PayloadAddress,
+    /// The copy that was reserved for it.
+    pub copy: CopyId,
+    /// What was written; none when the content was stored before.
+    pub written: Option<PayloadWritten>,
+}
+
+#[derive(sqlx::FromRow)]
+pub(crate) struct VersionRow {
+    id: Uuid,
+    policy_type: String,
+    graph_id: String,
+    number: i64,
+    address: Vec<u8>,
+    purpose: String,
+    run_id: Uuid,
+    name: Option<String>,
+    modified_text: Option<String>,
+    assignments: i64,
+    redactions: i64,
+    names: String,
+    created_at: i64,
+}
+
+impl TryFrom<VersionRow> for PolicyVersion {
+    type Error = StoreError;
+
+    fn try_from(row: VersionRow) -> Result<Self, StoreError> {
+        let bad = |column| bad_row("policy_versions", column);
+        let count = |value: i64, column| u64::try_from(value).map_err(|_| bad(column));
+        Ok(Self {
+            id: VersionId::from_uuid(row.id),
+            policy_type: PolicyType::new(&row.policy_type).map_err(|_| bad("policy_type"))?,
+            graph_id: row.graph_id,
+            number: count(row.number, "number")?,
+            address: PayloadAddress::from_slice(&row.address).ok_or_else(|| bad("address"))?,
+            purpose: row.purpose.parse().map_err(|_| bad("purpose"))?,
+            run: RunId::from_uuid(row.run_id),
+            name: row.name,
+            modified_text: row.modified_text,
+            assignments: count(row.assignments, "assignments")?,
+            redactions: count(row.redactions, "redactions")?,
+            names: serde_json::from_str(&row.names).map_err(|_| bad("names"))?,
+            created_at: Timestamp::from_micros(row.created_at),
+        })
+    }
+}
+
+/// The version that a capture led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) version: VersionId,
+    pub(crate) is_new: bool,
+}
+
+fn cut(text: Option<&String>) -> Option<String> {
+    text.map(|text| text.chars().take(LONGEST).collect())
+}
+
+/// Writes down what was captured, in the caller's transaction: as a new version, or as the latest one when
+/// that has the same content. None when the payload is not there any more: the caller reserves it again.
+pub(crate) async fn write(
+    tx: &mut Tx,
+    ids: &dyn Ids,
+    claimed: &Claimed,
+    key: &PolicyType,
+    purpose: Purpose,
+    captured: &Captured,
+) -> Result<Option<Written>, StoreError> {
+    let (scope, graph_id) = (claimed.scope, captured.graph_id.as_str());
+    let latest: Option<VersionRow> =
+        tx.optional(stmt!(LATEST, scope, key.as_str(), graph_id)).await?;
+    let number = match &latest {
+        Some(row) if row.address == captured.address.as_bytes() => {
+            return Ok(Some(Written { version: VersionId::from_uuid(row.id), is_new: false }));
+        }
+        Some(row) => row.number + 1,
+        None => 1,
+    };
+    let version = VersionId::next(ids);
+    let (address, copy) = (captured.address, captured.copy);
+    if !refer(tx, scope, address, copy, captured.written, version.uuid()).await? {
+        return Ok(None);
+    }
+    let names =
+        serde_json::to_string(&captured.names).map_err(|_| bad_row("policy_versions", "names"))?;
+    let now = tx.now();
+    tx.execute(stmt!(
+        INSERT,
+        scope,
+        version.uuid(),
+        claimed.workspace.uuid(),
+        key.as_str(),
+        graph_id,
+        number,
+        address.as_bytes().to_vec(),
+        purpose.as_str(),
+        claimed.run.uuid(),
+        cut(captured.name.as_ref()),
+        cut(captured.platform.as_ref()),
+        cut(captured.odata_type.as_ref()),
+        cut(captured.modified_text.as_ref()),
+        captured.assignments,
+        captured.redactions,
+        names,
+        now,
+    ))
+    .await?;
+    Ok(Some(Written { version, is_new: true }))
+}
+
+impl ClaimedRun {
+    /// The latest version of each policy of a type, for skipping what has not changed.
+    pub async fn versions_latest(
+        &self,
+        policy_type: &PolicyType,
+    ) -> Result<Vec<PolicyVersion>, StoreError> {
+        let stmt = stmt!(LATEST_OF_TYPE, self.claimed.scope, policy_type.as_str());
+        let reach = self.claimed.reach();
+        let rows: Vec<VersionRow> = self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}
+
+impl TenantScope<ViewBackups> {
+    /// One version of this tenant.
+    pub async fn version_get(&self, id: VersionId) -> Result<Option<PolicyVersion>, StoreError> {
+        let stmt = stmt!(GET, self.scope_id().uuid(), id.uuid());
+        let row: Option<VersionRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// Versions of one policy, the newest first, before the given number (none: from the newest).
+    pub async fn versions_of(
+        &self,
+        policy_type: &PolicyType,
+        graph_id: &str,
+        before: Option<u64>,
+        most: u32,
+    ) -> Result<Vec<PolicyVersion>, StoreError> {
+        let before = before.unwrap_or(i64::MAX as u64);
+        let scope = self.scope_id().uuid();
+        let stmt = stmt!(HISTORY, scope, policy_type.as_str(), graph_id, before, most);
+        let rows: Vec<VersionRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+}

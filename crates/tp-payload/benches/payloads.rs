@@ -122,7 +122,8 @@ async fn times(contents: &[&Canonical]) {
                 }
             }),
         );
-    let many = all.await.len() as f64 / began.elapsed().as_secs_f64();
+    let count = u32::try_from(all.await.len()).unwrap();
+    let many = f64::from(count) / began.elapsed().as_secs_f64();
     for (what, times) in [
         ("parse and write canonically", &mut parses),
         ("compress and seal", &mut seals),

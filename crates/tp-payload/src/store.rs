@@ -5,7 +5,7 @@
 //! changed in place.
 
 use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,9 +32,9 @@ const MOST_OBJECT_BYTES: usize = MOST_BYTES + 128;
 /// How long connecting to a bucket may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long one request to a bucket may take: the longest object at 600 kB/s.
-const REQUEST: Duration = Duration::from_secs(120);
+const REQUEST: Duration = Duration::from_mins(2);
 /// How long a request is repeated before it counts as failed.
-const RETRY: Duration = Duration::from_secs(60);
+const RETRY: Duration = Duration::from_mins(1);
 
 /// What became of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -275,7 +275,7 @@ fn is_loopback(endpoint: &str) -> bool {
     matches!(host, "127.0.0.1" | "localhost" | "[::1]")
 }
 
-/// Removes files whose name ends in `#` and digits: object_store writes into those first.
+/// Removes files whose name ends in `#` and digits: `object_store` writes into those first.
 fn unfinished(folder: &FilePath, before: Timestamp, level: usize) -> std::io::Result<usize> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -297,7 +297,7 @@ fn unfinished(folder: &FilePath, before: Timestamp, level: usize) -> std::io::Re
     Ok(removed)
 }
 
-fn has_no_name(path: &PathBuf) -> bool {
+fn has_no_name(path: &FilePath) -> bool {
     let name = path.file_name().and_then(|name| name.to_str());
     name.and_then(|name| name.rsplit_once('#'))
         .is_some_and(|(_, count)| !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()))

@@ -166,8 +166,8 @@ fn any_text() -> impl Strategy<Value = Text> {
 }
 
 fn spelled(units: &[u16]) -> String {
-    let escapes: String = units.iter().map(|unit| format!("\\u{unit:04X}")).collect();
-    format!("\"{escapes}\"")
+    let escapes: Vec<String> = units.iter().map(|unit| format!("\\u{unit:04X}")).collect();
+    format!("\"{}\"", escapes.concat())
 }
 
 /// The value in another writing: spaces, every letter of a text escaped, names backwards.

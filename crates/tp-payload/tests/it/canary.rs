@@ -31,8 +31,13 @@ fn spellings(text: &str) -> Vec<Vec<u8>> {
     };
     let hash = digest(&SHA256, text.as_bytes());
     let reversed: String = text.chars().rev().collect();
-    let escaped: String = text.bytes().map(|byte| format!("\\u{byte:04x}")).collect();
-    let percent: String = text.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let digits = hex(text.as_bytes());
+    let pairs = digits.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair));
+    let (mut escaped, mut percent) = (String::new(), String::new());
+    for pair in pairs {
+        escaped.push_str(&format!("\\u00{pair}"));
+        percent.push_str(&format!("%{}", pair.to_uppercase()));
+    }
     vec![
         text.as_bytes().to_vec(),
         text.to_lowercase().into_bytes(),
@@ -44,8 +49,8 @@ fn spellings(text: &str) -> Vec<Vec<u8>> {
         utf16(true),
         hex(text.as_bytes()).into_bytes(),
         base64(text.as_bytes()).into_bytes(),
-        base64(format!("x{text}").as_bytes())[4..20].as_bytes().to_vec(),
-        base64(format!("xy{text}").as_bytes())[4..20].as_bytes().to_vec(),
+        base64(format!("x{text}").as_bytes()).as_bytes()[4..20].to_vec(),
+        base64(format!("xy{text}").as_bytes()).as_bytes()[4..20].to_vec(),
         hash.as_ref().to_vec(),
         hex(hash.as_ref()).into_bytes(),
     ]
@@ -95,6 +100,6 @@ async fn a20_no_spelling_of_a_content_is_in_the_folder() {
         assert!(found(folder.path()) > 0, "spelling {number}");
         std::fs::remove_file(place).unwrap();
     }
-    let debug = format!("{:?} {:?}", vault, short);
+    let debug = format!("{vault:?} {short:?}");
     assert!(!debug.contains("CANARY"), "{debug}");
 }

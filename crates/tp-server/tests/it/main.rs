@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod demo;
+mod keys;
 mod kills;
 mod process;
 mod proofs;

@@ -1,0 +1,421 @@
+//! Reads a value by its contract, in one pass.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, Hash, RandomState};
+
+use serde_json::{Map, Value};
+
+use super::{Elements, Kind, Members, Node, Rules, Sort, decode, scalar};
+use crate::body::is_annotation;
+use crate::fields::{Encoding, MatchBy, Reference, ReferenceKind};
+use crate::marker;
+use crate::names::{Unambiguous, kind_of};
+use crate::pattern::{Down, Pattern, Spot};
+
+/// Levels that are looked into. Graph's deepest objects have about 40; recursion must end somewhere.
+const DEEPEST: usize = 200;
+
+/// The mode of a filter that is not there. Source: beta model, `deviceAndAppManagementAssignmentFilterType`.
+const FILTER_MODE: (&str, &str) = ("deviceAndAppManagementAssignmentFilterType", "none");
+
+/// JSON that was found inside texts, by pointer.
+pub(crate) type Inner = HashMap<String, Value>;
+
+/// Whether a value is no deeper than what is looked into.
+pub(crate) fn depth_is_bearable(value: &Value) -> bool {
+    let mut open = vec![(value, 0)];
+    while let Some((value, depth)) = open.pop() {
+        if depth > DEEPEST {
+            return false;
+        }
+        match value {
+            Value::Object(members) => open.extend(members.values().map(|one| (one, depth + 1))),
+            Value::Array(elements) => open.extend(elements.iter().map(|one| (one, depth + 1))),
+            _ => {}
+        }
+    }
+    true
+}
+
+/// The JSON inside the texts of an object that the contract says are JSON. What does not parse, or is too
+/// deep, stays a text.
+pub(crate) fn inner_values(rules: &Rules<'_>, object: &Value) -> Inner {
+    let is_json = |encoding| matches!(encoding, Encoding::Json | Encoding::Base64Json);
+    let mut inner = Inner::new();
+    if rules.contract.encoded.iter().any(|encoded| is_json(encoded.encoding)) {
+        let odata_type = crate::filter::odata_type(object);
+        let mut finder = Finder { rules, odata_type, inner: &mut inner, pointer: String::new() };
+        finder.look(object, &rules.follow.start(), object);
+    }
+    inner
+}
+
+struct Finder<'r, 'v> {
+    rules: &'r Rules<'r>,
+    odata_type: Option<&'v str>,
+    inner: &'r mut Inner,
+    pointer: String,
+}
+
+impl<'v> Finder<'_, 'v> {
+    fn look(&mut self, value: &'v Value, spot: &Spot, holder: &'v Value) {
+        let length = self.pointer.len();
+        match value {
+            Value::Object(members) => {
+                for (name, child) in members {
+                    let below = self.rules.follow.down(spot, Down::Member(name));
+                    push_name(&mut self.pointer, name);
+                    self.look(child, &below, value);
+                    self.pointer.truncate(length);
+                }
+            }
+            Value::Array(elements) => {
+                let below = self.rules.follow.down(spot, Down::Element);
+                for (index, child) in elements.iter().enumerate() {
+                    push_name(&mut self.pointer, &index.to_string());
+                    self.look(child, &below, value);
+                    self.pointer.truncate(length);
+                }
+            }
+            Value::String(text) => {
+                let decoded = match self.rules.at(spot, self.odata_type, holder).encoding {
+                    Some(Encoding::Json) => serde_json::from_str(text).ok(),
+                    Some(Encoding::Base64Json) => decode::text(text)
+                        .and_then(|decoded| serde_json::from_str(&decoded.text).ok()),
+                    _ => None,
+                };
+                if let Some(value) = decoded.filter(depth_is_bearable) {
+                    self.inner.insert(self.pointer.clone(), value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Adds a step to a pointer (RFC 6901).
+pub(crate) fn push_name(pointer: &mut String, name: &str) {
+    pointer.push('/');
+    if name.contains(['~', '/']) {
+        pointer.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    } else {
+        pointer.push_str(name);
+    }
+}
+
+/// Reads the values of one side.
+pub(crate) struct Builder<'a, 'r> {
+    rules: &'r Rules<'r>,
+    odata_type: Option<&'a str>,
+    inner: &'a Inner,
+    /// Names, where objects are the same by their names.
+    by_name: Option<&'r Unambiguous<'a>>,
+    hasher: &'r RandomState,
+    pointer: String,
+    /// The id of each object that stands by its name, by what it is and its name.
+    pub(crate) named: BTreeMap<(&'r str, &'a str), &'a str>,
+}
+
+impl<'a, 'r> Builder<'a, 'r> {
+    pub(crate) fn new(
+        rules: &'r Rules<'r>,
+        object: &'a Value,
+        inner: &'a Inner,
+        by_name: Option<&'r Unambiguous<'a>>,
+        hasher: &'r RandomState,
+    ) -> Self {
+        let odata_type = crate::filter::odata_type(object);
+        let (pointer, named) = (String::new(), BTreeMap::new());
+        Self { rules, odata_type, inner, by_name, hasher, pointer, named }
+    }
+
+    /// Reads the object.
+    pub(crate) fn object(&mut self, object: &'a Value) -> Node<'a> {
+        let start = self.rules.follow.start();
+        self.value(object, &start, Sort::default())
+    }
+
+    /// Reads the assignments, which stand beside the object.
+    pub(crate) fn assignments(&mut self, list: &'a [Value], holder: &'a Value) -> Vec<Node<'a>> {
+        let start = self.rules.follow.start();
+        let all = self.rules.follow.down(&start, Down::Member("assignments"));
+        let each = self.rules.follow.down(&all, Down::Element);
+        let sort = self.rules.at(&each, self.odata_type, holder);
+        list.iter().map(|assignment| self.value(assignment, &each, sort)).collect()
+    }
+
+    fn hash(&self, what: impl Hash) -> u64 {
+        self.hasher.hash_one(what)
+    }
+
+    fn value(&mut self, raw: &'a Value, spot: &Spot, sort: Sort<'r>) -> Node<'a> {
+        if let Some(fingerprint) = marker::fingerprint(raw) {
+            let hash = self.hash(("secret", fingerprint));
+            return secret(raw, Some(fingerprint), hash, sort);
+        }
+        if sort.secret && !raw.is_null() {
+            // A fingerprint and a value in clear are never equal: the caller redacts both or none.
+            let hash = self.hash(("clear", raw.to_string()));
+            return secret(raw, None, hash, sort);
+        }
+        match raw {
+            Value::Null => blank(raw),
+            Value::Bool(value) => leaf(raw, Kind::Leaf, self.hash(("bool", value)), sort),
+            Value::Number(number) => {
+                let hash = self.hash(("number", scalar::number(&number.to_string())));
+                leaf(raw, Kind::Leaf, hash, sort)
+            }
+            Value::String(text) => self.text(raw, text, sort),
+            Value::Array(elements) => self.array(raw, elements, spot, sort),
+            Value::Object(members) => self.members(raw, members, spot, sort),
+        }
+    }
+
+    fn text(&mut self, raw: &'a Value, text: &'a str, sort: Sort<'r>) -> Node<'a> {
+        if let Some(index) = sort.reference {
+            let reference = &self.rules.contract.references[index];
+            if means_none(reference, text) {
+                return blank(raw);
+            }
+            let (hash, by_id) = self.referred(reference, text);
+            let mut node = leaf(raw, Kind::Leaf, hash, sort);
+            node.by_id = by_id;
+            node.reference = Some(index);
+            return node;
+        }
+        match sort.encoding {
+            Some(Encoding::Base64Text) => {
+                if let Some(decoded) = decode::text(text) {
+                    let hash = self.hash(("encoded", &decoded.text, decoded.charset));
+                    return leaf(raw, Kind::Text(decoded), hash, sort);
+                }
+            }
+            Some(Encoding::Base64Bytes) => {
+                if let Some(bytes) = decode::bytes(text) {
+                    let hash = self.hash(("bytes", &bytes));
+                    return leaf(raw, Kind::Bytes(bytes.len()), hash, sort);
+                }
+            }
+            Some(Encoding::Json | Encoding::Base64Json) => {
+                let inner = self.inner;
+                if let Some(value) = inner.get(&self.pointer) {
+                    // What is inside has no contract of its own, so no rule holds there; but who may not
+                    // see the text may not see what is in it.
+                    let restricted = Sort { restricted: sort.restricted, ..Sort::default() };
+                    let inside = self.value(value, &Spot::default(), restricted);
+                    let hash = self.hash(("json", inside.content));
+                    let mut node = leaf(raw, Kind::Leaf, hash, sort);
+                    node.exact = self.hash(("json", inside.exact));
+                    node.leaves = inside.leaves.max(1);
+                    node.holds_secret = inside.holds_secret;
+                    node.kind = Kind::Json(Box::new(inside));
+                    return node;
+                }
+            }
+            None => {}
+        }
+        leaf(raw, Kind::Leaf, self.hash(("text", scalar::text(text))), sort)
+    }
+
+    /// What tells the object that is referred to, and whether that is its id for want of a name.
+    fn referred(&mut self, reference: &'r Reference, text: &'a str) -> (u64, bool) {
+        let prefix = reference.prefixes.iter().find(|prefix| text.starts_with(prefix.as_str()));
+        let id = prefix.map_or(text, |prefix| &text[prefix.len()..]);
+        let kind = kind_of(&reference.to);
+        let is_word = reference.words.iter().any(|word| word == text);
+        let by_name = self.by_name.filter(|_| reference.match_by == MatchBy::Name && !is_word);
+        if let Some(name) = by_name.and_then(|names| names.get(kind, id)) {
+            self.named.insert((kind, name), id);
+            return (self.hash(("named", prefix, kind, name)), false);
+        }
+        (self.hash(("id", prefix, scalar::text(id))), by_name.is_some())
+    }
+
+    fn array(
+        &mut self,
+        raw: &'a Value,
+        elements: &'a [Value],
+        spot: &Spot,
+        sort: Sort<'r>,
+    ) -> Node<'a> {
+        if elements.is_empty() {
+            return blank(raw);
+        }
+        let below = self.rules.follow.down(spot, Down::Element);
+        let mut each = self.rules.at(&below, self.odata_type, raw);
+        each.restricted |= sort.restricted;
+        let length = self.pointer.len();
+        let mut nodes = Vec::with_capacity(elements.len());
+        for (index, element) in elements.iter().enumerate() {
+            push_name(&mut self.pointer, &index.to_string());
+            nodes.push(self.value(element, &below, each));
+            self.pointer.truncate(length);
+        }
+        let (content, exact, kind) = match sort.set {
+            None => {
+                let of = |part: fn(&Node<'_>) -> u64| nodes.iter().map(part).collect::<Vec<u64>>();
+                let content = self.hash(("list", of(|node| node.content)));
+                let exact = self.hash(("list", of(|node| node.exact)));
+                (content, exact, Kind::List(nodes))
+            }
+            Some(identity) => {
+                let sorted = |part: fn(&Node<'_>) -> u64| {
+                    let mut all: Vec<u64> = nodes.iter().map(part).collect();
+                    all.sort_unstable();
+                    all
+                };
+                let content = self.hash(("set", sorted(|node| node.content)));
+                let exact = self.hash(("set", sorted(|node| node.exact)));
+                let places: Vec<Vec<&str>> = identity.iter().filter_map(Pattern::names).collect();
+                let keys = nodes.iter().map(|node| self.key(node, &places)).collect();
+                (content, exact, Kind::Set(Elements { nodes, keys, keyed: !identity.is_empty() }))
+            }
+        };
+        let mut node = leaf(raw, Kind::Blank, content, sort);
+        node.exact = exact;
+        node.leaves = 0;
+        node.kind = kind;
+        for index in 0..node.elements().len() {
+            let element = &node.elements()[index];
+            let (leaves, secret) = (element.leaves, element.holds_secret);
+            let restricted = element.holds_restricted;
+            node.leaves += leaves;
+            node.holds_secret |= secret;
+            node.holds_restricted |= restricted;
+        }
+        node
+    }
+
+    /// What tells an element of a set from the others: what the contract names; where that is not there,
+    /// what it is bound to; else all that it says.
+    fn key(&self, node: &Node<'a>, places: &[Vec<&str>]) -> u64 {
+        let values: Vec<Option<u64>> = places
+            .iter()
+            .map(|place| find(node, place).filter(|value| !value.is_blank()).map(|one| one.content))
+            .collect();
+        if values.iter().any(Option::is_some) {
+            return self.hash(("key", values));
+        }
+        let Kind::Object(members) = &node.kind else { return node.content };
+        let bound: Vec<(&str, u64)> = members
+            .own
+            .iter()
+            .filter(|(name, _)| !places.is_empty() && name.ends_with("@odata.bind"))
+            .map(|(name, target)| (*name, target.content))
+            .collect();
+        if bound.is_empty() { node.content } else { self.hash(("bound", bound)) }
+    }
+
+    fn members(
+        &mut self,
+        raw: &'a Value,
+        members: &'a Map<String, Value>,
+        spot: &Spot,
+        sort: Sort<'r>,
+    ) -> Node<'a> {
+        let mut read = Members::default();
+        let length = self.pointer.len();
+        for (name, value) in members {
+            if name == "@odata.type"
+                && let Some(text) = value.as_str()
+            {
+                read.odata_type = Some(text.strip_prefix('#').unwrap_or(text));
+                continue;
+            }
+            // Assignments stand beside the object.
+            let apart =
+                length == 0 && name == "assignments" && self.rules.contract.assignments.is_some();
+            if is_annotation(name) || apart {
+                continue;
+            }
+            let below = self.rules.follow.down(spot, Down::Member(name));
+            let mut own = self.rules.at(&below, self.odata_type, raw);
+            own.restricted |= sort.restricted;
+            let is_no_filter = name == FILTER_MODE.0 && value == FILTER_MODE.1;
+            push_name(&mut self.pointer, name);
+            let node = if is_no_filter { blank(value) } else { self.value(value, &below, own) };
+            self.pointer.truncate(length);
+            if own.technical {
+                read.technical.push((name, node));
+            } else {
+                read.own.push((name, node));
+            }
+        }
+        let mut node = leaf(raw, Kind::Blank, 0, sort);
+        node.leaves = 0;
+        for (_, member) in &read.own {
+            node.leaves += member.leaves;
+            node.holds_secret |= member.holds_secret;
+            node.holds_restricted |= member.holds_restricted;
+        }
+        if read.odata_type.is_none()
+            && read.own.iter().chain(&read.technical).all(|(_, member)| member.is_blank())
+        {
+            return blank(raw);
+        }
+        let sorted = |all: &mut dyn Iterator<Item = &(&'a str, Node<'a>)>,
+                      part: fn(&Node<'_>) -> u64| {
+            let mut all: Vec<(&str, u64)> = all
+                .filter(|(_, member)| !member.is_blank())
+                .map(|(name, member)| (*name, part(member)))
+                .collect();
+            all.sort_unstable();
+            all
+        };
+        node.content = self.hash(("object", sorted(&mut read.own.iter(), |one| one.content)));
+        let exact = sorted(&mut read.own.iter().chain(&read.technical), |one| one.exact);
+        node.exact = self.hash(("object", read.odata_type, exact));
+        node.kind = Kind::Object(read);
+        node
+    }
+}
+
+/// A reference that says that there is none.
+fn means_none(reference: &Reference, text: &str) -> bool {
+    matches!(reference.kind, ReferenceKind::Filter | ReferenceKind::Notification)
+        && (text.is_empty() || scalar::is_zero_guid(text))
+}
+
+fn find<'n, 'a>(node: &'n Node<'a>, place: &[&str]) -> Option<&'n Node<'a>> {
+    place.iter().try_fold(node, |node, name| match &node.kind {
+        Kind::Object(members) => members
+            .own
+            .iter()
+            .chain(&members.technical)
+            .find(|(own, _)| own == name)
+            .map(|(_, node)| node),
+        _ => None,
+    })
+}
+
+const fn blank(raw: &Value) -> Node<'_> {
+    Node {
+        raw,
+        kind: Kind::Blank,
+        content: 0,
+        exact: 0,
+        leaves: 0,
+        holds_secret: false,
+        holds_restricted: false,
+        is_tenant_token: false,
+        reference: None,
+        by_id: false,
+    }
+}
+
+fn leaf<'a>(raw: &'a Value, kind: Kind<'a>, hash: u64, sort: Sort<'_>) -> Node<'a> {
+    let mut node = blank(raw);
+    node.kind = kind;
+    node.content = hash;
+    node.exact = hash;
+    node.leaves = 1;
+    node.holds_restricted = sort.restricted;
+    node
+}
+
+fn secret<'a>(raw: &'a Value, fingerprint: Option<&'a str>, hash: u64, sort: Sort<'_>) -> Node<'a> {
+    let mut node = leaf(raw, Kind::Secret(fingerprint), hash, sort);
+    node.holds_secret = true;
+    node.is_tenant_token = sort.tenant_token;
+    node
+}

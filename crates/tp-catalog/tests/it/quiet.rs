@@ -1,0 +1,53 @@
+//! Zero noise: one state that was read twice has no differences.
+
+use serde_json::Value;
+use tp_catalog::compare::{Comparison, Diff, Side};
+use tp_catalog::definitions::Definitions;
+use tp_catalog::names::Names;
+use tp_catalog::registry::Catalog;
+
+use crate::corpus::{contract, objects};
+use crate::noise::noisy;
+
+fn compared(
+    contract: &tp_catalog::contract::Contract,
+    left: &Value,
+    right: &Value,
+    across_tenants: bool,
+) -> Diff {
+    let (definitions, names) = (Definitions::default(), Names::default());
+    let side = |object| Side {
+        policy_type: &contract.key,
+        object,
+        assignments: None,
+        names: &names,
+        unread: &[],
+    };
+    let comparison = Comparison { contract, definitions: &definitions, across_tenants };
+    comparison.run(&side(left), &side(right)).unwrap()
+}
+
+#[test]
+fn every_real_policy_is_the_same_as_itself_and_as_its_next_reading() {
+    let catalog = Catalog::builtin().unwrap();
+    let mut count = 0;
+    let mut loud = Vec::new();
+    for (file, key, object) in objects() {
+        let contract = contract(&catalog, &key);
+        let same = compared(&contract, &object, &object, false);
+        assert!(same.is_empty() && same.technical.is_empty(), "{file}: {same:?}");
+        let noisy = noisy(&contract, &object);
+        assert_ne!(noisy, object);
+        for (left, right) in [(&object, &noisy), (&noisy, &object)] {
+            let diff = compared(&contract, left, right, false);
+            if !diff.is_empty() {
+                let first: Vec<_> = diff.entries.iter().take(3).collect();
+                loud.push(format!("{file}: {} {first:?} {:?}", diff.entries.len(), diff.unknown));
+            }
+            assert_eq!(diff.summary.same, same.summary.same, "{file}");
+        }
+        count += 1;
+    }
+    assert!(loud.is_empty(), "{} are loud:\n{}", loud.len(), loud[..loud.len().min(20)].join("\n"));
+    println!("{count} policies are quiet");
+}

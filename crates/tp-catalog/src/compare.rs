@@ -22,7 +22,8 @@ use crate::contract::Contract;
 use crate::definitions::Definitions;
 use crate::marker;
 use crate::names::{Names, Unambiguous};
-use crate::nodes::{Builder, Rules, depth_is_bearable, inner_values};
+use crate::nodes::{Builder, Rules, inner_values, odata_type};
+use crate::tree::Tree;
 
 /// One side of a comparison: a policy as it was captured, or as it was just read.
 #[derive(Clone, Copy, Debug)]
@@ -31,9 +32,10 @@ pub struct Side<'a> {
     pub policy_type: &'a str,
     /// The object with its parts. Secrets are markers ([`crate::marker`]) on both sides, made with the same
     /// key, or values in clear on both sides.
-    pub object: &'a Value,
-    /// Its assignments; none where they could not be read. `assignments` inside the object stand in.
-    pub assignments: Option<&'a [Value]>,
+    pub object: &'a Tree<'a>,
+    /// Its assignments, an array; none where they could not be read. `assignments` inside the object stand
+    /// in.
+    pub assignments: Option<&'a Tree<'a>>,
     /// Names of the objects that it refers to, at the time of the capture.
     pub names: &'a Names,
     /// Parts that could not be read, by their names in the contract: they are not compared.
@@ -41,9 +43,9 @@ pub struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn assignments(&self) -> Option<&'a [Value]> {
-        let inside = || self.object.get("assignments").and_then(Value::as_array).map(Vec::as_slice);
-        self.assignments.or_else(inside)
+    fn assignments(&self) -> Option<&'a Tree<'a>> {
+        let all = self.assignments.or_else(|| self.object.get("assignments"));
+        all.filter(|all| matches!(all, Tree::Array(_)))
     }
 }
 
@@ -313,13 +315,12 @@ impl Comparison<'_> {
             if !side.object.is_object() {
                 return Err(CompareError::NoObject);
             }
-            let deep = |value: &Value| !depth_is_bearable(value);
-            if deep(side.object) || side.assignments.is_some_and(|list| list.iter().any(deep)) {
+            if !side.object.is_whole() || side.assignments.is_some_and(|list| !list.is_whole()) {
                 return Err(CompareError::TooDeep);
             }
         }
         let concrete = |side: &Side<'_>| {
-            let name = crate::filter::odata_type(side.object)?;
+            let name = odata_type(side.object)?;
             Some(name.strip_prefix("microsoft.graph.").unwrap_or(name).to_owned())
         };
         match (concrete(left), concrete(right)) {

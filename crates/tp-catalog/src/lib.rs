@@ -29,5 +29,6 @@ pub mod registry;
 pub mod schema;
 pub mod secrets;
 pub mod throttle;
+pub mod tree;
 pub mod words;
 pub mod writes;

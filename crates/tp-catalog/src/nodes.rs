@@ -9,17 +9,18 @@ mod decode;
 mod rules;
 pub(crate) mod scalar;
 
-use serde_json::Value;
-
-pub(crate) use build::{Builder, depth_is_bearable, inner_values, push_name};
+pub(crate) use build::{Builder, inner_values, push_name};
 pub(crate) use decode::Decoded;
-pub(crate) use rules::{Rules, Sort};
+pub(crate) use rules::{Rules, Sort, odata_type};
+
+use crate::tree::Tree;
 
 /// One value of the object.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Node<'a> {
     /// The value as it is stored.
-    pub raw: &'a Value,
+    pub raw: &'a Tree<'a>,
     pub kind: Kind<'a>,
     /// Equal where the contents are the same: technical members, annotations and the orders of sets do
     /// not count. Keyed at random for each comparison, so that nobody can choose two that collide.
@@ -113,6 +114,11 @@ impl<'a> Node<'a> {
     /// The text of a plain leaf.
     pub(crate) fn text(&self) -> Option<&'a str> {
         if matches!(self.kind, Kind::Leaf) { self.raw.as_str() } else { None }
+    }
+
+    /// Whether it is true, where it is a truth value.
+    pub(crate) const fn truth(&self) -> Option<bool> {
+        if let Tree::Bool(value) = self.raw { Some(*value) } else { None }
     }
 
     /// The text of a member.

@@ -9,14 +9,14 @@ mod sections;
 use std::hash::RandomState;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::compare::Referred;
 use crate::contract::Contract;
 use crate::definitions::Definitions;
 use crate::marker;
 use crate::names::Names;
-use crate::nodes::{Builder, Rules, depth_is_bearable, inner_values};
+use crate::nodes::{Builder, Rules, inner_values};
+use crate::tree::Tree;
 
 /// How a type's objects are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +84,7 @@ pub enum SectionKind {
 
 /// A labelled value.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Row {
     /// What people call it.
     pub label: String,
@@ -141,17 +142,16 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Lays a policy out. Assignments are left out where there are none at hand.
+    /// Lays a policy out. Assignments, an array, are left out where there are none at hand.
     pub fn read(
         &self,
-        object: &Value,
-        assignments: Option<&[Value]>,
+        object: &Tree<'_>,
+        assignments: Option<&Tree<'_>>,
     ) -> Result<ReadablePolicy, ReadError> {
         if !object.is_object() {
             return Err(ReadError::NoObject);
         }
-        let deep = |value: &Value| !depth_is_bearable(value);
-        if deep(object) || assignments.is_some_and(|list| list.iter().any(deep)) {
+        if !object.is_whole() || assignments.is_some_and(|list| !list.is_whole()) {
             return Err(ReadError::TooDeep);
         }
         let rules = Rules::of(self.contract);
@@ -159,12 +159,11 @@ impl Reader<'_> {
         let hasher = RandomState::new();
         let mut builder = Builder::new(&rules, object, &inner, None, &hasher);
         let root = builder.object(object);
-        let inside = || object.get("assignments").and_then(Value::as_array).map(Vec::as_slice);
         let assignments = self
             .contract
             .assignments
             .as_ref()
-            .and_then(|_| assignments.or_else(inside))
+            .and_then(|_| assignments.or_else(|| object.get("assignments")))
             .map(|list| builder.assignments(list, object));
         Ok(sections::lay_out(*self, &root, assignments.as_deref()))
     }

@@ -13,6 +13,7 @@ use crate::marker;
 use crate::names::{Names, kind_of};
 use crate::nodes::scalar::is_guid;
 use crate::nodes::{Kind, Node};
+use crate::tree::Tree;
 use crate::words::{cut, label};
 
 /// Letters of a text that are shown; the value itself is always whole.
@@ -52,7 +53,7 @@ impl<'a> Shown<'a> {
                 Value::Object(shown)
             }
             Kind::Json(inside) if inside.holds_secret => Self::value(inside),
-            _ => node.raw.clone(),
+            _ => node.raw.to_value(),
         }
     }
 
@@ -102,19 +103,19 @@ impl<'a> Shown<'a> {
         }
         let kind = node.reference.map(|index| self.contract.references[index].kind);
         match node.raw {
-            Value::String(id) if kind == Some(ReferenceKind::ScopeTag) && id == DEFAULT_TAG.0 => {
+            Tree::Text(id) if kind == Some(ReferenceKind::ScopeTag) && id == DEFAULT_TAG.0 => {
                 out.push_str(DEFAULT_TAG.1);
             }
-            Value::Bool(true) => out.push_str("Yes"),
-            Value::Bool(false) => out.push_str("No"),
-            Value::String(text) if text.is_empty() => out.push_str(EMPTY),
-            Value::String(text) if is_guid(text) => out.push_str(&text.to_ascii_lowercase()),
-            Value::String(text) => {
+            Tree::Bool(true) => out.push_str("Yes"),
+            Tree::Bool(false) => out.push_str("No"),
+            Tree::Text(text) if text.is_empty() => out.push_str(EMPTY),
+            Tree::Text(text) if is_guid(text) => out.push_str(&text.to_ascii_lowercase()),
+            Tree::Text(text) => {
                 let known = self.definitions.option(text);
                 out.push_str(&known.map_or_else(|| cut(text, MOST + 1), str::to_owned));
             }
-            Value::Number(number) => out.push_str(&plain_number(number.to_string())),
-            other => out.push_str(&other.to_string()),
+            Tree::Number(number) => out.push_str(plain_number(number)),
+            other => out.push_str(&other.to_value().to_string()),
         }
     }
 
@@ -194,7 +195,7 @@ impl<'a> Shown<'a> {
             return true;
         }
         if node.get("definition").is_some() || node.get("definition@odata.bind").is_some() {
-            if let Some(enabled) = node.get("enabled").and_then(|one| one.raw.as_bool()) {
+            if let Some(enabled) = node.get("enabled").and_then(Node::truth) {
                 out.push_str(if enabled { "Enabled" } else { "Disabled" });
             }
             let values = node.get("presentationValues").map_or(&[][..], Node::elements);
@@ -274,9 +275,9 @@ pub(crate) fn bare_value<'n, 'a>(node: &'n Node<'a>) -> Option<&'n Node<'a>> {
 }
 
 /// A number without zeros that say nothing.
-fn plain_number(text: String) -> String {
+fn plain_number(text: &str) -> &str {
     match text.split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole.to_owned(),
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
         _ => text,
     }
 }

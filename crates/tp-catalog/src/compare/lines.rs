@@ -116,12 +116,13 @@ mod tests {
             LineKind::Added => '+',
             LineKind::Gap => '…',
         };
-        diff.lines.iter().map(|line| format!("{}{}\n", mark(line.kind), line.text)).collect()
+        let drawn = |line: &Line| format!("{}{}\n", mark(line.kind), line.text);
+        diff.lines.iter().map(drawn).collect::<Vec<_>>().concat()
     }
 
     #[test]
     fn differences_stand_among_the_lines_around_them() {
-        let left: String = (1..=20).map(|number| format!("line {number}\n")).collect();
+        let left = (1..=20).map(|number| format!("line {number}\n")).collect::<Vec<_>>().concat();
         let right = left.replace("line 10\n", "line ten\nline ten and a half\n");
         let diff = lines(&left, &right);
         assert_eq!(
@@ -143,7 +144,7 @@ mod tests {
     fn what_is_too_long_is_cut_and_says_so() {
         let many = "x\n".repeat(MOST_LINES + 1);
         assert!(lines(&many, "y").cut);
-        let left: String = (0..3_000).map(|number| format!("{number}\n")).collect();
+        let left = (0..3_000).map(|number| format!("{number}\n")).collect::<Vec<_>>().concat();
         let diff = lines(&left, "");
         assert_eq!((diff.lines.len(), diff.removed, diff.cut), (MOST_SHOWN, 3_000, true));
         let wide = lines(&"é".repeat(100_000), "x");

@@ -1,49 +1,30 @@
 //! Reads a value by its contract, in one pass.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher as _, Hash, RandomState};
 
-use serde_json::{Map, Value};
-
-use super::{Elements, Kind, Members, Node, Rules, Sort, decode, scalar};
+use super::{Elements, Kind, Members, Node, Rules, Sort, decode, odata_type, scalar};
 use crate::body::is_annotation;
 use crate::fields::{Encoding, MatchBy, Reference, ReferenceKind};
 use crate::marker;
 use crate::names::{Unambiguous, kind_of};
 use crate::pattern::{Down, Pattern, Spot};
-
-/// Levels that are looked into. Graph's deepest objects have about 40; recursion must end somewhere.
-const DEEPEST: usize = 200;
+use crate::tree::Tree;
 
 /// The mode of a filter that is not there. Source: beta model, `deviceAndAppManagementAssignmentFilterType`.
 const FILTER_MODE: (&str, &str) = ("deviceAndAppManagementAssignmentFilterType", "none");
 
 /// JSON that was found inside texts, by pointer.
-pub(crate) type Inner = HashMap<String, Value>;
-
-/// Whether a value is no deeper than what is looked into.
-pub(crate) fn depth_is_bearable(value: &Value) -> bool {
-    let mut open = vec![(value, 0)];
-    while let Some((value, depth)) = open.pop() {
-        if depth > DEEPEST {
-            return false;
-        }
-        match value {
-            Value::Object(members) => open.extend(members.values().map(|one| (one, depth + 1))),
-            Value::Array(elements) => open.extend(elements.iter().map(|one| (one, depth + 1))),
-            _ => {}
-        }
-    }
-    true
-}
+pub(crate) type Inner = HashMap<String, Tree<'static>>;
 
 /// The JSON inside the texts of an object that the contract says are JSON. What does not parse, or is too
 /// deep, stays a text.
-pub(crate) fn inner_values(rules: &Rules<'_>, object: &Value) -> Inner {
+pub(crate) fn inner_values(rules: &Rules<'_>, object: &Tree<'_>) -> Inner {
     let is_json = |encoding| matches!(encoding, Encoding::Json | Encoding::Base64Json);
     let mut inner = Inner::new();
     if rules.contract.encoded.iter().any(|encoded| is_json(encoded.encoding)) {
-        let odata_type = crate::filter::odata_type(object);
+        let odata_type = odata_type(object);
         let mut finder = Finder { rules, odata_type, inner: &mut inner, pointer: String::new() };
         finder.look(object, &rules.follow.start(), object);
     }
@@ -58,10 +39,10 @@ struct Finder<'r, 'v> {
 }
 
 impl<'v> Finder<'_, 'v> {
-    fn look(&mut self, value: &'v Value, spot: &Spot, holder: &'v Value) {
+    fn look(&mut self, value: &'v Tree<'_>, spot: &Spot, holder: &'v Tree<'_>) {
         let length = self.pointer.len();
         match value {
-            Value::Object(members) => {
+            Tree::Object(members) => {
                 for (name, child) in members {
                     let below = self.rules.follow.down(spot, Down::Member(name));
                     push_name(&mut self.pointer, name);
@@ -69,7 +50,7 @@ impl<'v> Finder<'_, 'v> {
                     self.pointer.truncate(length);
                 }
             }
-            Value::Array(elements) => {
+            Tree::Array(elements) => {
                 let below = self.rules.follow.down(spot, Down::Element);
                 for (index, child) in elements.iter().enumerate() {
                     push_name(&mut self.pointer, &index.to_string());
@@ -77,14 +58,15 @@ impl<'v> Finder<'_, 'v> {
                     self.pointer.truncate(length);
                 }
             }
-            Value::String(text) => {
+            Tree::Text(text) => {
                 let decoded = match self.rules.at(spot, self.odata_type, holder).encoding {
                     Some(Encoding::Json) => serde_json::from_str(text).ok(),
                     Some(Encoding::Base64Json) => decode::text(text)
                         .and_then(|decoded| serde_json::from_str(&decoded.text).ok()),
                     _ => None,
                 };
-                if let Some(value) = decoded.filter(depth_is_bearable) {
+                let decoded = decoded.map(|value: serde_json::Value| Tree::from(value));
+                if let Some(value) = decoded.filter(Tree::is_whole) {
                     self.inner.insert(self.pointer.clone(), value);
                 }
             }
@@ -119,28 +101,33 @@ pub(crate) struct Builder<'a, 'r> {
 impl<'a, 'r> Builder<'a, 'r> {
     pub(crate) fn new(
         rules: &'r Rules<'r>,
-        object: &'a Value,
+        object: &'a Tree<'a>,
         inner: &'a Inner,
         by_name: Option<&'r Unambiguous<'a>>,
         hasher: &'r RandomState,
     ) -> Self {
-        let odata_type = crate::filter::odata_type(object);
+        let odata_type = odata_type(object);
         let (pointer, named) = (String::new(), BTreeMap::new());
         Self { rules, odata_type, inner, by_name, hasher, pointer, named }
     }
 
     /// Reads the object.
-    pub(crate) fn object(&mut self, object: &'a Value) -> Node<'a> {
+    pub(crate) fn object(&mut self, object: &'a Tree<'a>) -> Node<'a> {
         let start = self.rules.follow.start();
         self.value(object, &start, Sort::default())
     }
 
     /// Reads the assignments, which stand beside the object.
-    pub(crate) fn assignments(&mut self, list: &'a [Value], holder: &'a Value) -> Vec<Node<'a>> {
+    pub(crate) fn assignments(
+        &mut self,
+        list: &'a Tree<'a>,
+        holder: &'a Tree<'a>,
+    ) -> Vec<Node<'a>> {
         let start = self.rules.follow.start();
         let all = self.rules.follow.down(&start, Down::Member("assignments"));
         let each = self.rules.follow.down(&all, Down::Element);
         let sort = self.rules.at(&each, self.odata_type, holder);
+        let Tree::Array(list) = list else { return Vec::new() };
         list.iter().map(|assignment| self.value(assignment, &each, sort)).collect()
     }
 
@@ -148,30 +135,30 @@ impl<'a, 'r> Builder<'a, 'r> {
         self.hasher.hash_one(what)
     }
 
-    fn value(&mut self, raw: &'a Value, spot: &Spot, sort: Sort<'r>) -> Node<'a> {
+    fn value(&mut self, raw: &'a Tree<'a>, spot: &Spot, sort: Sort<'r>) -> Node<'a> {
         if let Some(fingerprint) = marker::fingerprint(raw) {
             let hash = self.hash(("secret", fingerprint));
             return secret(raw, Some(fingerprint), hash, sort);
         }
-        if sort.secret && !raw.is_null() {
+        if sort.secret && *raw != Tree::Null {
             // A fingerprint and a value in clear are never equal: the caller redacts both or none.
-            let hash = self.hash(("clear", raw.to_string()));
+            let hash = self.hash(("clear", raw.to_value().to_string()));
             return secret(raw, None, hash, sort);
         }
         match raw {
-            Value::Null => blank(raw),
-            Value::Bool(value) => leaf(raw, Kind::Leaf, self.hash(("bool", value)), sort),
-            Value::Number(number) => {
-                let hash = self.hash(("number", scalar::number(&number.to_string())));
+            Tree::Null | Tree::Deeper => blank(raw),
+            Tree::Bool(value) => leaf(raw, Kind::Leaf, self.hash(("bool", value)), sort),
+            Tree::Number(number) => {
+                let hash = self.hash(("number", scalar::number(number)));
                 leaf(raw, Kind::Leaf, hash, sort)
             }
-            Value::String(text) => self.text(raw, text, sort),
-            Value::Array(elements) => self.array(raw, elements, spot, sort),
-            Value::Object(members) => self.members(raw, members, spot, sort),
+            Tree::Text(text) => self.text(raw, text, sort),
+            Tree::Array(elements) => self.array(raw, elements, spot, sort),
+            Tree::Object(members) => self.members(raw, members, spot, sort),
         }
     }
 
-    fn text(&mut self, raw: &'a Value, text: &'a str, sort: Sort<'r>) -> Node<'a> {
+    fn text(&mut self, raw: &'a Tree<'a>, text: &'a str, sort: Sort<'r>) -> Node<'a> {
         if let Some(index) = sort.reference {
             let reference = &self.rules.contract.references[index];
             if means_none(reference, text) {
@@ -233,8 +220,8 @@ impl<'a, 'r> Builder<'a, 'r> {
 
     fn array(
         &mut self,
-        raw: &'a Value,
-        elements: &'a [Value],
+        raw: &'a Tree<'a>,
+        elements: &'a [Tree<'a>],
         spot: &Spot,
         sort: Sort<'r>,
     ) -> Node<'a> {
@@ -308,16 +295,17 @@ impl<'a, 'r> Builder<'a, 'r> {
 
     fn members(
         &mut self,
-        raw: &'a Value,
-        members: &'a Map<String, Value>,
+        raw: &'a Tree<'a>,
+        members: &'a [(Cow<'a, str>, Tree<'a>)],
         spot: &Spot,
         sort: Sort<'r>,
     ) -> Node<'a> {
         let mut read = Members::default();
         let length = self.pointer.len();
         for (name, value) in members {
+            let name: &'a str = name;
             if name == "@odata.type"
-                && let Some(text) = value.as_str()
+                && let Tree::Text(text) = value
             {
                 read.odata_type = Some(text.strip_prefix('#').unwrap_or(text));
                 continue;
@@ -331,7 +319,7 @@ impl<'a, 'r> Builder<'a, 'r> {
             let below = self.rules.follow.down(spot, Down::Member(name));
             let mut own = self.rules.at(&below, self.odata_type, raw);
             own.restricted |= sort.restricted;
-            let is_no_filter = name == FILTER_MODE.0 && value == FILTER_MODE.1;
+            let is_no_filter = name == FILTER_MODE.0 && value.as_str() == Some(FILTER_MODE.1);
             push_name(&mut self.pointer, name);
             let node = if is_no_filter { blank(value) } else { self.value(value, &below, own) };
             self.pointer.truncate(length);
@@ -388,7 +376,7 @@ fn find<'n, 'a>(node: &'n Node<'a>, place: &[&str]) -> Option<&'n Node<'a>> {
     })
 }
 
-const fn blank(raw: &Value) -> Node<'_> {
+const fn blank<'a>(raw: &'a Tree<'a>) -> Node<'a> {
     Node {
         raw,
         kind: Kind::Blank,
@@ -403,7 +391,7 @@ const fn blank(raw: &Value) -> Node<'_> {
     }
 }
 
-fn leaf<'a>(raw: &'a Value, kind: Kind<'a>, hash: u64, sort: Sort<'_>) -> Node<'a> {
+fn leaf<'a>(raw: &'a Tree<'a>, kind: Kind<'a>, hash: u64, sort: Sort<'_>) -> Node<'a> {
     let mut node = blank(raw);
     node.kind = kind;
     node.content = hash;
@@ -413,7 +401,12 @@ fn leaf<'a>(raw: &'a Value, kind: Kind<'a>, hash: u64, sort: Sort<'_>) -> Node<'
     node
 }
 
-fn secret<'a>(raw: &'a Value, fingerprint: Option<&'a str>, hash: u64, sort: Sort<'_>) -> Node<'a> {
+fn secret<'a>(
+    raw: &'a Tree<'a>,
+    fingerprint: Option<&'a str>,
+    hash: u64,
+    sort: Sort<'_>,
+) -> Node<'a> {
     let mut node = leaf(raw, Kind::Secret(fingerprint), hash, sort);
     node.holds_secret = true;
     node.is_tenant_token = sort.tenant_token;

@@ -1,31 +1,34 @@
 //! A contract's facts about single places, ready to be looked up on the way down.
 
-use serde_json::Value;
-
 use crate::contract::Contract;
 use crate::fields::{Encoded, Encoding, Handling, ReadsAs, Secret, When};
 use crate::parts::{Order, PartOf, Subresource};
 use crate::pattern::{Follow, Pattern, Spot};
+use crate::tree::Tree;
 
 /// The facts of a contract.
 #[derive(Debug)]
 pub(crate) struct Rules<'c> {
     pub(crate) contract: &'c Contract,
     pub(crate) follow: Follow,
-    rules: Vec<Rule<'c>>,
+    whats: Vec<Rule<'c>>,
 }
 
 #[derive(Debug)]
 enum Rule<'c> {
     Technical,
     Set(&'c [Pattern]),
-    Encoded(&'c Encoded),
-    Secret(&'c Secret),
-    Reference(usize),
+    Encoded(&'c Encoded, Beside),
+    Secret(&'c Secret, Beside),
+    Reference(usize, Beside),
 }
+
+/// The value that the member beside must have.
+type Beside = Tree<'static>;
 
 /// What is true of a place.
 #[derive(Clone, Copy, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Sort<'c> {
     pub(crate) technical: bool,
     pub(crate) set: Option<&'c [Pattern]>,
@@ -63,13 +66,13 @@ impl<'c> Rules<'c> {
             add(tags, Rule::Set(&[]));
         }
         for encoded in &contract.encoded {
-            add(encoded.at.clone(), Rule::Encoded(encoded));
+            add(encoded.at.clone(), Rule::Encoded(encoded, beside(&encoded.when)));
         }
         for secret in &contract.secrets {
-            add(secret.at.clone(), Rule::Secret(secret));
+            add(secret.at.clone(), Rule::Secret(secret, beside(&secret.when)));
         }
         for (index, reference) in contract.references.iter().enumerate() {
-            add(reference.at.clone(), Rule::Reference(index));
+            add(reference.at.clone(), Rule::Reference(index, beside(&reference.when)));
         }
         if let (Some(assignments), Ok(each)) =
             (&contract.assignments, Pattern::new("/assignments/*"))
@@ -80,33 +83,35 @@ impl<'c> Rules<'c> {
                 }
             }
         }
-        Self { contract, follow: Follow::new(patterns), rules }
+        Self { contract, follow: Follow::new(patterns), whats: rules }
     }
 
     /// What is true of a place whose holder is an object (or an array) of a root of this concrete type.
-    pub(crate) fn at(&self, spot: &Spot, odata_type: Option<&str>, holder: &Value) -> Sort<'c> {
+    pub(crate) fn at(&self, spot: &Spot, odata_type: Option<&str>, holder: &Tree<'_>) -> Sort<'c> {
         let mut sort = Sort::default();
         for &index in spot.met() {
-            match &self.rules[index] {
+            match &self.whats[index] {
                 Rule::Technical => sort.technical = true,
                 Rule::Set(identity) => sort.set = sort.set.or(Some(identity)),
-                Rule::Encoded(encoded) if holds(&encoded.when, odata_type, holder) => {
+                Rule::Encoded(encoded, beside)
+                    if holds(&encoded.when, beside, odata_type, holder) =>
+                {
                     sort.encoding = Some(encoded.encoding);
                 }
-                Rule::Secret(secret) if holds(&secret.when, odata_type, holder) => {
+                Rule::Secret(secret, beside) if holds(&secret.when, beside, odata_type, holder) => {
                     match secret.handling {
                         Handling::Redact => sort.secret = true,
                         Handling::Restrict => sort.restricted = true,
                     }
                     sort.tenant_token |= secret.reads_as == ReadsAs::TenantToken;
                 }
-                Rule::Reference(index) => {
+                Rule::Reference(index, beside) => {
                     let reference = &self.contract.references[*index];
-                    if holds(&reference.when, odata_type, holder) {
+                    if holds(&reference.when, beside, odata_type, holder) {
                         sort.reference = Some(*index);
                     }
                 }
-                Rule::Encoded(_) | Rule::Secret(_) => {}
+                Rule::Encoded(..) | Rule::Secret(..) => {}
             }
         }
         sort
@@ -123,11 +128,22 @@ fn place(part: &Subresource) -> Option<Pattern> {
     }
 }
 
-fn holds(when: &When, odata_type: Option<&str>, holder: &Value) -> bool {
-    (when.types.is_empty()
-        || odata_type.is_some_and(|name| when.types.iter().any(|one| one == name)))
-        && when
-            .beside
-            .as_ref()
-            .is_none_or(|beside| holder.get(&beside.member) == Some(&beside.equals))
+fn beside(when: &When) -> Beside {
+    let equals = when.beside.as_ref().map(|beside| serde_json::to_value(&beside.equals));
+    equals.and_then(Result::ok).map_or(Tree::Null, Tree::from)
+}
+
+fn holds(when: &When, equals: &Beside, odata_type: Option<&str>, holder: &Tree<'_>) -> bool {
+    let of_type = when.types.is_empty()
+        || odata_type.is_some_and(|name| when.types.iter().any(|one| one == name));
+    let is_beside = |beside: &crate::fields::Beside| {
+        holder.get(&beside.member).is_some_and(|one| one == equals)
+    };
+    of_type && when.beside.as_ref().is_none_or(is_beside)
+}
+
+/// The concrete type of an object, without `#microsoft.graph.`.
+pub(crate) fn odata_type<'t>(object: &'t Tree<'_>) -> Option<&'t str> {
+    let text = object.get("@odata.type")?.as_str()?;
+    Some(text.strip_prefix("#microsoft.graph.").unwrap_or(text))
 }

@@ -79,6 +79,10 @@ impl Follow {
 }
 
 impl Step {
+    fn name(&self) -> Option<&str> {
+        if let Self::Name(name) = self { Some(name) } else { None }
+    }
+
     fn leads(&self, to: Down<'_>) -> bool {
         match to {
             Down::Member(name) => self.is(name),
@@ -90,11 +94,7 @@ impl Step {
 impl Pattern {
     /// Its names, where it stands for one place.
     pub fn names(&self) -> Option<Vec<&str>> {
-        let name = |step| match step {
-            &Step::Name(ref name) => Some(name.as_str()),
-            _ => None,
-        };
-        self.steps.iter().map(name).collect()
+        self.steps.iter().map(Step::name).collect()
     }
 
     /// The pattern of a place below this one: `tail` begins with a slash.

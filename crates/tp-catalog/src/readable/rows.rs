@@ -12,19 +12,19 @@ const MOST_BODY: usize = 200_000;
 /// Collects the rows of a section.
 pub(super) struct Rows<'a> {
     pub(super) shown: Shown<'a>,
-    pub(super) rows: Vec<Row>,
+    pub(super) done: Vec<Row>,
     pub(super) pointer: String,
     pub(super) unset: usize,
 }
 
 impl<'a> Rows<'a> {
     pub(super) const fn new(shown: Shown<'a>) -> Self {
-        Self { shown, rows: Vec::new(), pointer: String::new(), unset: 0 }
+        Self { shown, done: Vec::new(), pointer: String::new(), unset: 0 }
     }
 
     /// Takes the rows that were collected.
     pub(super) fn take(&mut self) -> Vec<Row> {
-        std::mem::take(&mut self.rows)
+        std::mem::take(&mut self.done)
     }
 
     /// Does something one step below.
@@ -42,7 +42,7 @@ impl<'a> Rows<'a> {
             .referred(node)
             .map(|(to, name)| Referred { to: to.to_owned(), name: name.map(str::to_owned) });
         let head = value.is_empty();
-        self.rows.push(Row {
+        self.done.push(Row {
             label: name,
             multiline: value.contains('\n'),
             cut: value.ends_with('…') && value.chars().count() > MOST,
@@ -98,9 +98,9 @@ impl<'a> Rows<'a> {
         let count =
             if nodes.len() == 1 { "1 entry".into() } else { format!("{} entries", nodes.len()) };
         let Some(first) = nodes.first() else { return };
-        let row = self.rows.len();
+        let row = self.done.len();
         self.push(name, count, depth, first);
-        if let Some(head) = self.rows.get_mut(row) {
+        if let Some(head) = self.done.get_mut(row) {
             (head.secret, head.restricted, head.unnamed) = (false, false, false);
             head.reference = None;
         }
@@ -124,18 +124,15 @@ impl<'a> Rows<'a> {
         }
         let name = self.shown.element_label(node, Some(index));
         let main = MAIN.iter().find(|main| node.get(main).is_some_and(|one| !is_structure(one)));
-        match main.and_then(|main| Some((*main, node.get(main)?))) {
-            Some((main, value)) => {
-                self.step(main, |rows| {
-                    let text = rows.text(value);
-                    rows.push(name.clone(), text, depth, value);
-                });
-                self.inside(node, depth + 1, &[main, &name]);
-            }
-            None => {
-                self.push(name.clone(), String::new(), depth, node);
-                self.inside(node, depth + 1, &[&name]);
-            }
+        if let Some((main, value)) = main.and_then(|main| Some((*main, node.get(main)?))) {
+            self.step(main, |rows| {
+                let text = rows.text(value);
+                rows.push(name.clone(), text, depth, value);
+            });
+            self.inside(node, depth + 1, &[main, &name]);
+        } else {
+            self.push(name.clone(), String::new(), depth, node);
+            self.inside(node, depth + 1, &[&name]);
         }
     }
 
@@ -186,7 +183,7 @@ impl<'a> Rows<'a> {
 
     fn unnamed(&mut self, row: usize, definition_id: Option<&str>) {
         let unknown = definition_id.is_some_and(|id| self.shown.definitions.setting(id).is_none());
-        if let Some(row) = self.rows.get_mut(row) {
+        if let Some(row) = self.done.get_mut(row) {
             row.unnamed |= unknown;
         }
     }
@@ -195,7 +192,7 @@ impl<'a> Rows<'a> {
         let name = self.shown.element_label(node, None);
         let id = node.text_of("settingDefinitionId");
         let Kind::Object(members) = &node.kind else { return };
-        let row = self.rows.len();
+        let row = self.done.len();
         let values = members.own.iter().filter(|(name, _)| {
             name.ends_with("SettingValue") || name.ends_with("CollectionValue")
         });
@@ -260,15 +257,15 @@ impl<'a> Rows<'a> {
 
     fn definition_value(&mut self, node: &Node<'_>, depth: usize) {
         let name = self.shown.element_label(node, None);
-        let state = node.get("enabled").and_then(|enabled| enabled.raw.as_bool());
+        let state = node.get("enabled").and_then(Node::truth);
         let state = match state {
             Some(true) => "Enabled",
             Some(false) => "Disabled",
             None => "",
         };
-        let row = self.rows.len();
+        let row = self.done.len();
         self.push(name, state.to_owned(), depth, node);
-        if let Some(row) = self.rows.get_mut(row) {
+        if let Some(row) = self.done.get_mut(row) {
             row.unnamed =
                 node.get("definition").and_then(|one| one.text_of("displayName")).is_none();
         }
@@ -287,17 +284,14 @@ impl<'a> Rows<'a> {
 
     fn intent(&mut self, node: &Node<'_>, depth: usize) {
         let name = self.shown.element_label(node, None);
-        let row = self.rows.len();
-        match node.get("valueJson").map(|value| ("valueJson", value)) {
-            Some((member, value)) => self.step(member, |rows| {
+        let row = self.done.len();
+        if let Some(value) = node.get("valueJson") {
+            self.step("valueJson", |rows| {
                 let text = rows.shown.text(value);
                 rows.push(name, text, depth, value);
-            }),
-            None => {
-                let text =
-                    node.get("value").map(|value| self.shown.text(value)).unwrap_or_default();
-                self.push(name, text, depth, node);
-            }
+            });
+        } else {
+            self.push(name, String::new(), depth, node);
         }
         self.unnamed(row, node.text_of("definitionId"));
     }

@@ -94,7 +94,7 @@ impl LayOut<'_> {
         if let Some(odata_type) = members.odata_type {
             let concrete = type_label(odata_type);
             let pointer = "/@odata.type".to_owned();
-            self.rows.rows.push(Row::plain(label("@odata.type"), concrete, pointer));
+            self.rows.done.push(Row::plain(label("@odata.type"), concrete, pointer));
         }
         self.close("General", SectionKind::General);
     }
@@ -138,12 +138,11 @@ impl LayOut<'_> {
                 });
                 let title = self.category(setting);
                 let rows = self.rows.take();
-                match places.get(&title) {
-                    Some(&place) => groups[place].1.extend(rows),
-                    None => {
-                        places.insert(title.clone(), groups.len());
-                        groups.push((title, rows));
-                    }
+                if let Some(&place) = places.get(&title) {
+                    groups[place].1.extend(rows);
+                } else {
+                    places.insert(title.clone(), groups.len());
+                    groups.push((title, rows));
                 }
             }
             for (title, rows) in groups {

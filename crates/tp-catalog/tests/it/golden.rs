@@ -12,6 +12,7 @@ use tp_catalog::contract::Contract;
 use tp_catalog::definitions::Definitions;
 use tp_catalog::names::Names;
 use tp_catalog::registry::Catalog;
+use tp_catalog::tree::Tree;
 
 use crate::corpus::{contract, folder};
 use crate::mutate::Change;
@@ -94,20 +95,20 @@ impl Pair {
             // Assignments stand beside the object, as a capture has them.
             let mut object = object.clone();
             let assignments = object.as_object_mut().unwrap().shift_remove("assignments");
-            (object, assignments.and_then(|list| list.as_array().cloned()))
+            (Tree::from(object), assignments.map(Tree::from))
         };
         let (left, right) = (side(left), side(right));
         let left = Side {
             policy_type: &self.policy_type,
             object: &left.0,
-            assignments: left.1.as_deref(),
+            assignments: left.1.as_ref(),
             names: &self.left_names,
             unread: &self.unread_left,
         };
         let right = Side {
             policy_type: &self.policy_type,
             object: &right.0,
-            assignments: right.1.as_deref(),
+            assignments: right.1.as_ref(),
             names: &self.right_names,
             unread: &self.unread_right,
         };

@@ -10,11 +10,13 @@ use tp_catalog::definitions::Definitions;
 use tp_catalog::names::Names;
 use tp_catalog::readable::{ReadError, Reader};
 use tp_catalog::registry::Catalog;
+use tp_catalog::tree::Tree;
 
 use crate::corpus::contract;
 
 fn compared(contract: &Contract, left: &Value, right: &Value) -> Result<Diff, CompareError> {
     let (definitions, names) = (Definitions::default(), Names::default());
+    let (left, right) = (Tree::from(left), Tree::from(right));
     let side = |object| Side {
         policy_type: &contract.key,
         object,
@@ -23,7 +25,7 @@ fn compared(contract: &Contract, left: &Value, right: &Value) -> Result<Diff, Co
         unread: &[],
     };
     let comparison = Comparison { contract, definitions: &definitions, across_tenants: false };
-    comparison.run(&side(left), &side(right))
+    comparison.run(&side(&left), &side(&right))
 }
 
 /// Names that contracts know, so that generated values reach the rules.
@@ -43,7 +45,7 @@ const NAMES: [&str; 20] = [
     "valueJson",
     "definitionId",
     "id",
-    "$redacted",
+    "@tenantpilot.redacted",
     "scheduledActionsForRule",
     "definition",
     "a/b~c",
@@ -114,7 +116,7 @@ proptest! {
         }
         let (definitions, names) = (Definitions::default(), Names::default());
         let reader = Reader { contract: &contract, definitions: &definitions, names: &names };
-        let readable = reader.read(&left, None).unwrap();
+        let readable = reader.read(&Tree::from(&left), None).unwrap();
         for row in readable.sections.iter().flat_map(|section| &section.rows) {
             prop_assert!(left.pointer(&row.pointer).is_some(), "{}", row.pointer);
         }
@@ -142,12 +144,13 @@ fn what_cannot_be_compared_is_refused() {
     assert_eq!(compared(&contract, &deep, &windows), Err(CompareError::TooDeep));
     let (definitions, names) = (Definitions::default(), Names::default());
     let reader = Reader { contract: &contract, definitions: &definitions, names: &names };
-    assert_eq!(reader.read(&deep, None), Err(ReadError::TooDeep));
-    assert_eq!(reader.read(&json!(1), None), Err(ReadError::NoObject));
+    assert_eq!(reader.read(&Tree::from(&deep), None), Err(ReadError::TooDeep));
+    assert_eq!(reader.read(&Tree::from(&json!(1)), None), Err(ReadError::NoObject));
 
+    let tree = Tree::from(&windows);
     let side = |policy_type: &'static str| Side {
         policy_type,
-        object: &windows,
+        object: &tree,
         assignments: None,
         names: &names,
         unread: &[],
@@ -183,7 +186,7 @@ fn the_deepest_that_is_looked_into_fits_the_stack() {
         let left = nested(json!({"value": 1}), true);
         let (definitions, names) = (Definitions::default(), Names::default());
         let reader = Reader { contract: &contract, definitions: &definitions, names: &names };
-        assert!(!reader.read(&left, None).unwrap().is_empty());
+        assert!(!reader.read(&Tree::from(&left), None).unwrap().is_empty());
     });
     worker.unwrap().join().unwrap();
 }
@@ -199,8 +202,10 @@ fn work_is_bounded_where_elements_are_all_alike_or_all_unlike() {
     };
     let same_key =
         |value: usize| json!({"settingInstance": {"settingDefinitionId": "one", "value": value}});
-    let text: String = (0..15_000).map(|line| format!("{line}\n")).collect();
-    let other: String = (0..15_000).map(|line| format!("other {line}\n")).collect();
+    let many_lines =
+        |word: &str| (0..15_000).map(|line| format!("{word}{line}\n")).collect::<Vec<_>>().concat();
+    let text = many_lines("");
+    let other = many_lines("other ");
     let begin = Instant::now();
     for (left, right) in [
         (many(&|index| json!(index)), many(&|index| json!(index + 20_000))),
@@ -238,7 +243,7 @@ fn no_secret_is_in_an_answer() {
     };
     let contract_of = |key| contract(&catalog, key);
     let policies = contract_of("settingsCatalogPolicy");
-    let marker = |print: &str| json!({"$redacted": print});
+    let marker = |print: &str| json!({"@tenantpilot.redacted": print});
     let cases = [
         (secret_value(marker("f1f1f1")), secret_value(marker("f2f2f2")), 1, 0),
         (secret_value(marker("f1f1f1")), secret_value(marker("f1f1f1")), 0, 0),
@@ -257,7 +262,8 @@ fn no_secret_is_in_an_answer() {
         }
         let (definitions, names) = (Definitions::default(), Names::default());
         let reader = Reader { contract: &policies, definitions: &definitions, names: &names };
-        let readable = serde_json::to_string(&reader.read(&left, None).unwrap()).unwrap();
+        let readable =
+            serde_json::to_string(&reader.read(&Tree::from(&left), None).unwrap()).unwrap();
         assert!(!readable.contains("f1f1f1") && !readable.contains("hunter"), "{readable}");
     }
     // A member that is both technical and secret.

@@ -39,7 +39,7 @@ impl Change {
                 value.pointer_mut(at).unwrap().as_array_mut().unwrap().push(new.clone());
             }
             Self::Reverse { at } => {
-                value.pointer_mut(at).unwrap().as_array_mut().unwrap().reverse()
+                value.pointer_mut(at).unwrap().as_array_mut().unwrap().reverse();
             }
             Self::Script { at, text, charset } => {
                 let bytes = match charset {
@@ -61,7 +61,7 @@ impl Change {
                 let (holder, name) = split(at);
                 match value.pointer_mut(holder).unwrap() {
                     Value::Object(members) => {
-                        assert!(members.shift_remove(&name).is_some(), "{at}")
+                        assert!(members.shift_remove(&name).is_some(), "{at}");
                     }
                     Value::Array(elements) => drop(elements.remove(name.parse().unwrap())),
                     other => unreachable!("{at}: {other} holds nothing"),
@@ -78,7 +78,7 @@ fn split(at: &str) -> (&str, String) {
 
 fn put(value: &mut Value, at: &str, new: Value) {
     let (holder, name) = split(at);
-    match value.pointer_mut(holder).unwrap_or_else(|| panic!("{at}: {holder} is not there")) {
+    match value.pointer_mut(holder).expect(at) {
         Value::Object(members) => drop(members.insert(name, new)),
         Value::Array(elements) => elements[name.parse::<usize>().unwrap()] = new,
         other => unreachable!("{at}: {other} holds nothing"),

@@ -4,9 +4,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Number, Value, json};
 use tp_catalog::contract::Contract;
-use tp_catalog::fields::Encoding;
+use tp_catalog::fields::{Encoding, When};
 use tp_catalog::parts::{Order, PartOf};
-use tp_catalog::pattern::Pattern;
+use tp_catalog::pattern::{Down, Follow, Pattern, Spot};
 
 /// The object with its assignments, as another reading might give it.
 pub(crate) fn noisy(contract: &Contract, object: &Value) -> Value {
@@ -14,7 +14,7 @@ pub(crate) fn noisy(contract: &Contract, object: &Value) -> Value {
     technical(contract, &mut noisy);
     encodings(contract, &mut noisy);
     sets(contract, &mut noisy);
-    spelling(&mut noisy, &object["@odata.type"]);
+    spelling(&mut noisy);
     noisy
 }
 
@@ -32,7 +32,7 @@ fn technical(contract: &Contract, object: &mut Value) {
         );
     }
     for pattern in patterns {
-        for place in pattern.find(object) {
+        for place in find(&pattern, object) {
             let value = object.pointer_mut(&place).unwrap();
             *value = match value.take() {
                 Value::Null => json!("set by the service"),
@@ -56,8 +56,8 @@ fn technical(contract: &Contract, object: &mut Value) {
 /// Base64 has line breaks, JSON in texts has spaces.
 fn encodings(contract: &Contract, object: &mut Value) {
     for encoded in &contract.encoded {
-        for place in encoded.at.find(object) {
-            if !encoded.when.holds(object, &place) {
+        for place in find(&encoded.at, object) {
+            if !holds(&encoded.when, object, &place) {
                 continue;
             }
             let Some(Value::String(text)) = object.pointer_mut(&place) else { continue };
@@ -106,7 +106,7 @@ fn sets(contract: &Contract, object: &mut Value) {
     }
     // Inner sets first: turning an outer one around moves them.
     let mut places: Vec<String> =
-        patterns.iter().flat_map(|pattern| pattern.find(object)).collect();
+        patterns.iter().flat_map(|pattern| find(pattern, object)).collect();
     places.sort();
     places.dedup();
     places.sort_by_key(|place| std::cmp::Reverse(place.matches('/').count()));
@@ -121,10 +121,10 @@ fn sets(contract: &Contract, object: &mut Value) {
 }
 
 /// Members in another order, annotations, null and absent, other spellings.
-fn spelling(value: &mut Value, odata_type: &Value) {
+fn spelling(value: &mut Value) {
     match value {
         // A marker is no object of Graph's.
-        Value::Object(members) if members.contains_key("$redacted") => {}
+        Value::Object(members) if members.contains_key("@tenantpilot.redacted") => {}
         Value::Object(members) => {
             let mut turned = Map::new();
             turned.insert("@odata.etag".to_owned(), json!("W/\"later\""));
@@ -143,7 +143,7 @@ fn spelling(value: &mut Value, odata_type: &Value) {
                     turned.insert(name, Value::Null);
                     continue;
                 }
-                spelling(&mut member, odata_type);
+                spelling(&mut member);
                 turned.insert(name, member);
             }
             turned.insert("notThereBefore".to_owned(), Value::Null);
@@ -151,7 +151,7 @@ fn spelling(value: &mut Value, odata_type: &Value) {
             *members = turned;
         }
         Value::Array(elements) => {
-            elements.iter_mut().for_each(|element| spelling(element, odata_type));
+            elements.iter_mut().for_each(spelling);
         }
         Value::Number(number) => {
             // Up to 2^53 the number is the same.
@@ -172,4 +172,44 @@ fn spelling(value: &mut Value, odata_type: &Value) {
         }
         Value::Null | Value::Bool(_) => {}
     }
+}
+
+/// The places that a pattern means.
+fn find(pattern: &Pattern, value: &Value) -> Vec<String> {
+    let follow = Follow::new(vec![pattern.clone()]);
+    let mut found = Vec::new();
+    look(&follow, &follow.start(), value, String::new(), &mut found);
+    found
+}
+
+fn look(follow: &Follow, spot: &Spot, value: &Value, pointer: String, found: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let step = name.replace('~', "~0").replace('/', "~1");
+                let below = follow.down(spot, Down::Member(name));
+                look(follow, &below, member, format!("{pointer}/{step}"), found);
+            }
+        }
+        Value::Array(elements) => {
+            for (index, element) in elements.iter().enumerate() {
+                let below = follow.down(spot, Down::Element);
+                look(follow, &below, element, format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+    if !spot.met().is_empty() {
+        found.push(pointer);
+    }
+}
+
+fn holds(when: &When, object: &Value, place: &str) -> bool {
+    let odata_type = object["@odata.type"].as_str().unwrap_or_default();
+    let name = odata_type.rsplit('.').next().unwrap();
+    let holder = object.pointer(place.rsplit_once('/').unwrap().0).unwrap();
+    (when.types.is_empty() || when.types.iter().any(|one| one == name))
+        && when.beside.as_ref().is_none_or(|beside| {
+            holder[&beside.member] == serde_json::to_value(&beside.equals).unwrap()
+        })
 }

@@ -5,6 +5,7 @@ use tp_catalog::definitions::Definitions;
 use tp_catalog::names::Names;
 use tp_catalog::readable::{Family, ReadablePolicy, Reader};
 use tp_catalog::registry::Catalog;
+use tp_catalog::tree::Tree;
 
 use crate::corpus::{contract, objects};
 
@@ -72,7 +73,7 @@ fn generated_policies_are_laid_out_as_planned() {
         if base == "script" {
             object["detectionScriptContent"] = "ZXhpdCAwCmV4aXQgMQo=".into();
         }
-        let readable = reader.read(&object, None).unwrap();
+        let readable = reader.read(&Tree::from(&object), None).unwrap();
         text.push_str(&format!("# {base}\n{}\n", drawn(&readable)));
     }
     #[expect(clippy::disallowed_methods, reason = "tests have no configuration file")]
@@ -91,7 +92,7 @@ fn nothing_of_a_real_policy_is_lost() {
     for (file, key, object) in objects() {
         let contract = contract(&catalog, &key);
         let reader = Reader { contract: &contract, definitions: &definitions, names: &names };
-        let readable = reader.read(&object, None).unwrap();
+        let readable = reader.read(&Tree::from(&object), None).unwrap();
         families.insert(format!("{:?}", readable.family));
         let rows: std::collections::HashSet<&str> = readable
             .sections
@@ -126,7 +127,7 @@ fn nothing_of_a_real_policy_is_lost() {
             assert!(readable.len() >= settings, "{file}");
         }
     }
-    println!("{families:?}");
+    println!("{families:?}; without a corpus, none was looked at");
 }
 
 /// Pointers of what says something.

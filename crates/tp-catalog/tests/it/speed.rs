@@ -8,6 +8,7 @@ use tp_catalog::definitions::Definitions;
 use tp_catalog::names::Names;
 use tp_catalog::readable::Reader;
 use tp_catalog::registry::Catalog;
+use tp_catalog::tree::Tree;
 
 use crate::corpus::contract;
 
@@ -49,20 +50,21 @@ fn timed(left: &Value, right: &Value) -> (Diff, Duration) {
     let catalog = Catalog::builtin().unwrap();
     let contract = contract(&catalog, "settingsCatalogPolicy");
     let (definitions, names) = (Definitions::default(), Names::default());
-    let side = |object| Side {
-        policy_type: &contract.key,
-        object,
-        assignments: None,
-        names: &names,
-        unread: &[],
-    };
     let comparison =
         Comparison { contract: &contract, definitions: &definitions, across_tenants: false };
     let mut best = Duration::MAX;
     let mut diff = Diff::default();
     for _ in 0..5 {
         let begin = Instant::now();
-        diff = comparison.run(&side(left), &side(right)).unwrap();
+        let (left, right) = (Tree::from(left), Tree::from(right));
+        let side = |object| Side {
+            policy_type: &contract.key,
+            object,
+            assignments: None,
+            names: &names,
+            unread: &[],
+        };
+        diff = comparison.run(&side(&left), &side(&right)).unwrap();
         best = best.min(begin.elapsed());
     }
     (diff, best)
@@ -111,7 +113,7 @@ fn a_policy_of_ten_thousand_settings_is_laid_out_in_time() {
     let large = policy(10_016, |_| 0);
     let time = |policy: &Value| {
         let begin = Instant::now();
-        let readable = reader.read(policy, None).unwrap();
+        let readable = reader.read(&Tree::from(policy), None).unwrap();
         (readable.len(), begin.elapsed())
     };
     let ((rows, of_small), (_, of_large)) = (time(&small), time(&large));

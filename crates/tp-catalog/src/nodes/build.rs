@@ -26,7 +26,7 @@ pub(crate) fn inner_values(rules: &Rules<'_>, object: &Tree<'_>) -> Inner {
     if rules.contract.encoded.iter().any(|encoded| is_json(encoded.encoding)) {
         let odata_type = odata_type(object);
         let mut finder = Finder { rules, odata_type, inner: &mut inner, pointer: String::new() };
-        finder.look(object, &rules.follow.start(), object);
+        finder.look(object, rules.follow.start(), object);
     }
     inner
 }
@@ -39,14 +39,14 @@ struct Finder<'r, 'v> {
 }
 
 impl<'v> Finder<'_, 'v> {
-    fn look(&mut self, value: &'v Tree<'_>, spot: &Spot, holder: &'v Tree<'_>) {
+    fn look(&mut self, value: &'v Tree<'_>, spot: Spot, holder: &'v Tree<'_>) {
         let length = self.pointer.len();
         match value {
             Tree::Object(members) => {
                 for (name, child) in members {
                     let below = self.rules.follow.down(spot, Down::Member(name));
                     push_name(&mut self.pointer, name);
-                    self.look(child, &below, value);
+                    self.look(child, below, value);
                     self.pointer.truncate(length);
                 }
             }
@@ -54,7 +54,7 @@ impl<'v> Finder<'_, 'v> {
                 let below = self.rules.follow.down(spot, Down::Element);
                 for (index, child) in elements.iter().enumerate() {
                     push_name(&mut self.pointer, &index.to_string());
-                    self.look(child, &below, value);
+                    self.look(child, below, value);
                     self.pointer.truncate(length);
                 }
             }
@@ -94,6 +94,8 @@ pub(crate) struct Builder<'a, 'r> {
     by_name: Option<&'r Unambiguous<'a>>,
     hasher: &'r RandomState,
     pointer: String,
+    /// Whether what is read next is the object itself.
+    at_root: bool,
     /// The id of each object that stands by its name, by what it is and its name.
     pub(crate) named: BTreeMap<(&'r str, &'a str), &'a str>,
 }
@@ -108,13 +110,14 @@ impl<'a, 'r> Builder<'a, 'r> {
     ) -> Self {
         let odata_type = odata_type(object);
         let (pointer, named) = (String::new(), BTreeMap::new());
-        Self { rules, odata_type, inner, by_name, hasher, pointer, named }
+        Self { rules, odata_type, inner, by_name, hasher, pointer, at_root: false, named }
     }
 
     /// Reads the object.
     pub(crate) fn object(&mut self, object: &'a Tree<'a>) -> Node<'a> {
         let start = self.rules.follow.start();
-        self.value(object, &start, Sort::default())
+        self.at_root = true;
+        self.value(object, start, Sort::default())
     }
 
     /// Reads the assignments, which stand beside the object.
@@ -124,18 +127,25 @@ impl<'a, 'r> Builder<'a, 'r> {
         holder: &'a Tree<'a>,
     ) -> Vec<Node<'a>> {
         let start = self.rules.follow.start();
-        let all = self.rules.follow.down(&start, Down::Member("assignments"));
-        let each = self.rules.follow.down(&all, Down::Element);
-        let sort = self.rules.at(&each, self.odata_type, holder);
+        let all = self.rules.follow.down(start, Down::Member("assignments"));
+        let each = self.rules.follow.down(all, Down::Element);
+        let sort = self.rules.at(each, self.odata_type, holder);
         let Tree::Array(list) = list else { return Vec::new() };
-        list.iter().map(|assignment| self.value(assignment, &each, sort)).collect()
+        list.iter().map(|assignment| self.value(assignment, each, sort)).collect()
+    }
+
+    /// The place is only asked for where JSON was found in texts.
+    fn push_index(&mut self, index: usize) {
+        if !self.inner.is_empty() {
+            push_name(&mut self.pointer, &index.to_string());
+        }
     }
 
     fn hash(&self, what: impl Hash) -> u64 {
         self.hasher.hash_one(what)
     }
 
-    fn value(&mut self, raw: &'a Tree<'a>, spot: &Spot, sort: Sort<'r>) -> Node<'a> {
+    fn value(&mut self, raw: &'a Tree<'a>, spot: Spot, sort: Sort<'r>) -> Node<'a> {
         if let Some(fingerprint) = marker::fingerprint(raw) {
             let hash = self.hash(("secret", fingerprint));
             return secret(raw, Some(fingerprint), hash, sort);
@@ -189,7 +199,7 @@ impl<'a, 'r> Builder<'a, 'r> {
                     // What is inside has no contract of its own, so no rule holds there; but who may not
                     // see the text may not see what is in it.
                     let restricted = Sort { restricted: sort.restricted, ..Sort::default() };
-                    let inside = self.value(value, &Spot::default(), restricted);
+                    let inside = self.value(value, Spot::NOWHERE, restricted);
                     let hash = self.hash(("json", inside.content));
                     let mut node = leaf(raw, Kind::Leaf, hash, sort);
                     node.exact = self.hash(("json", inside.exact));
@@ -222,20 +232,20 @@ impl<'a, 'r> Builder<'a, 'r> {
         &mut self,
         raw: &'a Tree<'a>,
         elements: &'a [Tree<'a>],
-        spot: &Spot,
+        spot: Spot,
         sort: Sort<'r>,
     ) -> Node<'a> {
         if elements.is_empty() {
             return blank(raw);
         }
         let below = self.rules.follow.down(spot, Down::Element);
-        let mut each = self.rules.at(&below, self.odata_type, raw);
+        let mut each = self.rules.at(below, self.odata_type, raw);
         each.restricted |= sort.restricted;
         let length = self.pointer.len();
         let mut nodes = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
-            push_name(&mut self.pointer, &index.to_string());
-            nodes.push(self.value(element, &below, each));
+            self.push_index(index);
+            nodes.push(self.value(element, below, each));
             self.pointer.truncate(length);
         }
         let (content, exact, kind) = match sort.set {
@@ -297,9 +307,10 @@ impl<'a, 'r> Builder<'a, 'r> {
         &mut self,
         raw: &'a Tree<'a>,
         members: &'a [(Cow<'a, str>, Tree<'a>)],
-        spot: &Spot,
+        spot: Spot,
         sort: Sort<'r>,
     ) -> Node<'a> {
+        let is_root = std::mem::take(&mut self.at_root);
         let mut read = Members::default();
         let length = self.pointer.len();
         for (name, value) in members {
@@ -312,16 +323,18 @@ impl<'a, 'r> Builder<'a, 'r> {
             }
             // Assignments stand beside the object.
             let apart =
-                length == 0 && name == "assignments" && self.rules.contract.assignments.is_some();
+                is_root && name == "assignments" && self.rules.contract.assignments.is_some();
             if is_annotation(name) || apart {
                 continue;
             }
             let below = self.rules.follow.down(spot, Down::Member(name));
-            let mut own = self.rules.at(&below, self.odata_type, raw);
+            let mut own = self.rules.at(below, self.odata_type, raw);
             own.restricted |= sort.restricted;
             let is_no_filter = name == FILTER_MODE.0 && value.as_str() == Some(FILTER_MODE.1);
-            push_name(&mut self.pointer, name);
-            let node = if is_no_filter { blank(value) } else { self.value(value, &below, own) };
+            if !self.inner.is_empty() {
+                push_name(&mut self.pointer, name);
+            }
+            let node = if is_no_filter { blank(value) } else { self.value(value, below, own) };
             self.pointer.truncate(length);
             if own.technical {
                 read.technical.push((name, node));

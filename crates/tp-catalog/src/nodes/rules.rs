@@ -87,9 +87,9 @@ impl<'c> Rules<'c> {
     }
 
     /// What is true of a place whose holder is an object (or an array) of a root of this concrete type.
-    pub(crate) fn at(&self, spot: &Spot, odata_type: Option<&str>, holder: &Tree<'_>) -> Sort<'c> {
+    pub(crate) fn at(&self, spot: Spot, odata_type: Option<&str>, holder: &Tree<'_>) -> Sort<'c> {
         let mut sort = Sort::default();
-        for &index in spot.met() {
+        for &index in &*self.follow.met(spot) {
             match &self.whats[index] {
                 Rule::Technical => sort.technical = true,
                 Rule::Set(identity) => sort.set = sort.set.or(Some(identity)),

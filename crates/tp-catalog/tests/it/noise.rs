@@ -178,28 +178,28 @@ fn spelling(value: &mut Value) {
 fn find(pattern: &Pattern, value: &Value) -> Vec<String> {
     let follow = Follow::new(vec![pattern.clone()]);
     let mut found = Vec::new();
-    look(&follow, &follow.start(), value, String::new(), &mut found);
+    look(&follow, follow.start(), value, String::new(), &mut found);
     found
 }
 
-fn look(follow: &Follow, spot: &Spot, value: &Value, pointer: String, found: &mut Vec<String>) {
+fn look(follow: &Follow, spot: Spot, value: &Value, pointer: String, found: &mut Vec<String>) {
     match value {
         Value::Object(members) => {
             for (name, member) in members {
                 let step = name.replace('~', "~0").replace('/', "~1");
                 let below = follow.down(spot, Down::Member(name));
-                look(follow, &below, member, format!("{pointer}/{step}"), found);
+                look(follow, below, member, format!("{pointer}/{step}"), found);
             }
         }
         Value::Array(elements) => {
             for (index, element) in elements.iter().enumerate() {
                 let below = follow.down(spot, Down::Element);
-                look(follow, &below, element, format!("{pointer}/{index}"), found);
+                look(follow, below, element, format!("{pointer}/{index}"), found);
             }
         }
         _ => {}
     }
-    if !spot.met().is_empty() {
+    if !follow.met(spot).is_empty() {
         found.push(pointer);
     }
 }

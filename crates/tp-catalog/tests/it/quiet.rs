@@ -32,7 +32,7 @@ fn compared(
 #[test]
 fn every_real_policy_is_the_same_as_itself_and_as_its_next_reading() {
     let catalog = Catalog::builtin().unwrap();
-    let mut count = 0;
+    let (mut count, mut found) = (0, 0);
     let mut loud = Vec::new();
     for (file, key, object) in objects() {
         let contract = contract(&catalog, &key);
@@ -48,8 +48,21 @@ fn every_real_policy_is_the_same_as_itself_and_as_its_next_reading() {
             }
             assert_eq!(diff.summary.same, same.summary.same, "{file}");
         }
+        // Among all that noise, a change is found.
+        if let Some(name) =
+            contract.name_property.as_deref().filter(|name| object[*name].is_string())
+        {
+            let mut renamed = noisy.clone();
+            renamed[name] = "planted".into();
+            let diff = compared(&contract, &object, &renamed, false);
+            assert_eq!(diff.entries.len(), 1, "{file}: {:?}", diff.entries);
+            assert_eq!(diff.entries[0].pointer, format!("/{name}"), "{file}");
+            found += 1;
+        }
         count += 1;
     }
     assert!(loud.is_empty(), "{} are loud:\n{}", loud.len(), loud[..loud.len().min(20)].join("\n"));
-    println!("{count} policies are quiet; without a corpus, none was looked at");
+    println!(
+        "{count} policies are quiet, {found} planted names found; without a corpus, none was looked at"
+    );
 }

@@ -1,11 +1,12 @@
 //! JSON as comparing and reading look at it: borrowed, numbers as their texts, bounded in depth.
 //!
-//! Stored payloads keep numbers as they were written; `serde_json::Value` does not. Both become a [`Tree`]
-//! without a copy of their texts, so that a comparison loses nothing that a payload has.
+//! Stored payloads ([`Json`]) keep numbers as they were written; `serde_json::Value` does not. Both become a
+//! [`Tree`] without a copy of their texts, so that a comparison loses nothing that a payload has.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
+use tp_domain::json::{Json, Text};
 
 /// Levels that are looked into. Graph's deepest objects have about 40; recursion must end somewhere.
 pub const DEEPEST: usize = 200;
@@ -39,6 +40,49 @@ impl From<Value> for Tree<'static> {
     fn from(value: Value) -> Self {
         owned(value, 0)
     }
+}
+
+impl<'a> From<&'a Json> for Tree<'a> {
+    fn from(value: &'a Json) -> Self {
+        stored(value, 0)
+    }
+}
+
+fn stored(value: &Json, depth: usize) -> Tree<'_> {
+    match value {
+        _ if depth > DEEPEST => Tree::Deeper,
+        Json::Null => Tree::Null,
+        Json::Bool(value) => Tree::Bool(*value),
+        Json::Number(number) => Tree::Number(number.as_str().into()),
+        Json::String(text) => Tree::Text(readable(text)),
+        Json::Array(elements) => {
+            Tree::Array(elements.iter().map(|one| stored(one, depth + 1)).collect())
+        }
+        Json::Object(members) => {
+            let mut all = Vec::new();
+            for (name, one) in members.iter() {
+                all.push((readable(name), stored(one, depth + 1)));
+            }
+            Tree::Object(all)
+        }
+    }
+}
+
+/// A text as Unicode. Of a lone surrogate, which is no letter, its number stands behind U+FFFD: two texts
+/// that differ in nothing else stay two.
+fn readable(text: &Text) -> Cow<'_, str> {
+    if let Some(text) = text.as_str() {
+        return text.into();
+    }
+    let mut plain = String::new();
+    for chunk in text.as_bytes().utf8_chunks() {
+        plain.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            plain.push('\u{FFFD}');
+            chunk.invalid().iter().for_each(|byte| plain.push_str(&format!("{byte:02X}")));
+        }
+    }
+    plain.into()
 }
 
 fn borrowed(value: &Value, depth: usize) -> Tree<'_> {
@@ -148,6 +192,18 @@ mod tests {
         assert_eq!(Tree::from(&value).to_value(), value);
         assert_eq!(Tree::from(value.clone()), Tree::from(&value));
         assert_eq!(Tree::from(&value).get("b").unwrap().get("c").unwrap().as_str(), Some("d"));
+    }
+
+    #[test]
+    fn what_is_stored_loses_nothing() {
+        let stored = |text: &str| Json::parse(text.as_bytes()).unwrap();
+        let (one, two) = (stored(r#"[1e400,"\ud800a",1.0]"#), stored(r#"[1e400,"\ud801a",1.0]"#));
+        let Tree::Array(elements) = Tree::from(&one) else { unreachable!("it is an array") };
+        assert_eq!(elements[0], Tree::Number("1e400".into()));
+        assert_eq!(elements[2], Tree::Number("1.0".into()));
+        assert_ne!(Tree::from(&one), Tree::from(&two));
+        let member = stored(r#"{"a":{"b":true}}"#);
+        assert_eq!(Tree::from(&member).to_value(), json!({"a": {"b": true}}));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use tp_catalog::names::Names;
 use tp_catalog::readable::{ReadError, Reader};
 use tp_catalog::registry::Catalog;
 use tp_catalog::tree::Tree;
+use tp_domain::json::Json;
 
 use crate::corpus::contract;
 
@@ -272,6 +273,34 @@ fn no_secret_is_in_an_answer() {
         compared(&tokens, &json!({"token": "hunter2"}), &json!({"token": "hunter3"})).unwrap();
     assert!(diff.entries.is_empty() && diff.technical.len() == 1);
     assert!(!serde_json::to_string(&diff).unwrap().contains("hunter"));
+}
+
+/// A payload keeps numbers that no machine number holds, and so does its comparison.
+#[test]
+fn stored_numbers_are_compared_by_all_their_digits() {
+    let catalog = Catalog::builtin().unwrap();
+    let contract = contract(&catalog, "namedLocation");
+    let (definitions, names) = (Definitions::default(), Names::default());
+    let comparison =
+        Comparison { contract: &contract, definitions: &definitions, across_tenants: false };
+    let changed = |left: &str, right: &str| {
+        let stored = [left, right].map(|number| {
+            Json::parse(format!(r#"{{"displayName":"x","n":{number}}}"#).as_bytes()).unwrap()
+        });
+        let trees = [Tree::from(&stored[0]), Tree::from(&stored[1])];
+        let side = |object| Side {
+            policy_type: &contract.key,
+            object,
+            assignments: None,
+            names: &names,
+            unread: &[],
+        };
+        comparison.run(&side(&trees[0]), &side(&trees[1])).unwrap().summary.changed
+    };
+    assert_eq!(changed("12345678901234567890123", "12345678901234567890124"), 1);
+    assert_eq!(changed("1e400", "1e401"), 1);
+    assert_eq!(changed("1e400", "10.0e399"), 0);
+    assert_eq!(changed("1", "1.000"), 0);
 }
 
 #[test]

@@ -6,11 +6,13 @@
 
 mod build;
 mod decode;
+mod inner;
 mod rules;
 pub(crate) mod scalar;
 
-pub(crate) use build::{Builder, inner_values, push_name};
+pub(crate) use build::Builder;
 pub(crate) use decode::Decoded;
+pub(crate) use inner::{Inner, inner_values, push_name};
 pub(crate) use rules::{Rules, Sort, odata_type};
 
 use crate::tree::Tree;

@@ -1,20 +1,21 @@
 //! Goes down both sides at once and writes down what differs.
 
+mod entries;
+mod unread;
+
 use std::collections::HashMap;
 use std::hash::RandomState;
 
-use serde_json::Value;
+use entries::is_same_flags;
+use unread::Unread;
 
 use super::sets::Matching;
-use super::{
-    Cell, Comparison, Diff, Entry, EntryKind, Note, Referred, Section, Side, Unknown, Why, lines,
-    lists,
-};
+use super::{Comparison, Diff, EntryKind, Note, Section, Side, Unknown, Why, lists};
 use crate::fields::ReferenceKind;
 use crate::nodes::{Elements, Kind, Members, Node, push_name};
 use crate::parts::{Order, PartOf};
-use crate::shown::{MAIN, MOST, Shown, bare_value, is_transparent};
-use crate::words::{cut, label};
+use crate::shown::{MAIN, Shown, bare_value, is_transparent};
+use crate::words::label;
 
 /// Parts that are the settings themselves.
 const SETTINGS: [&str; 2] = ["settings", "definitionValues"];
@@ -39,18 +40,6 @@ pub(super) struct Differ<'a> {
     place: Place,
     unread: Unread<'a>,
     out: Diff,
-}
-
-/// What could not be read of either side.
-#[derive(Debug, Default)]
-struct Unread<'a> {
-    /// Members of the object that are not compared.
-    members: Vec<&'a str>,
-    /// Members of children that are not compared.
-    nested: Vec<&'a str>,
-    /// Whether members that are not there may be there: the object's own reply could not be read.
-    own: [bool; 2],
-    assignments: bool,
 }
 
 impl<'a> Differ<'a> {
@@ -78,27 +67,6 @@ impl<'a> Differ<'a> {
             }
         }
         differ
-    }
-
-    fn note_unread(&mut self, name: &'a str, side: usize, why: Why) {
-        let contract = self.comparison.contract;
-        let (pointer, label) = if name == contract.key {
-            self.unread.own[side] = true;
-            (String::new(), contract.label.clone())
-        } else if name == "assignments" {
-            self.unread.assignments = true;
-            ("/assignments".to_owned(), "Assignments".to_owned())
-        } else {
-            let part = contract.subresources.iter().find(|part| part.name == name);
-            let put_at = part.map_or(name, |part| part.put_at.as_str());
-            if part.is_some_and(crate::parts::Subresource::is_nested) {
-                self.unread.nested.push(put_at);
-            } else {
-                self.unread.members.push(put_at);
-            }
-            (format!("/{put_at}"), label(put_at))
-        };
-        self.out.unknown.push(Unknown { pointer, label, why });
     }
 
     pub(super) fn done(mut self) -> Diff {
@@ -219,18 +187,6 @@ impl<'a> Differ<'a> {
         let last = steps.next().unwrap_or_default();
         let before = steps.next().unwrap_or_default();
         last.ends_with("SettingValue") || before.ends_with("SettingCollectionValue")
-    }
-
-    /// Definitions of administrative templates are enabled or disabled.
-    fn say_states(&mut self) {
-        let Some(entry) = self.out.entries.last_mut() else { return };
-        for cell in [&mut entry.left, &mut entry.right].into_iter().flatten() {
-            match cell.value {
-                Value::Bool(true) => "Enabled".clone_into(&mut cell.text),
-                Value::Bool(false) => "Disabled".clone_into(&mut cell.text),
-                _ => {}
-            }
-        }
     }
 
     /// Does something one step below.
@@ -404,77 +360,6 @@ impl<'a> Differ<'a> {
         self.out.unknown.push(Unknown { pointer, label, why: Why::Secret });
     }
 
-    /// Writes a difference down.
-    pub(super) fn write(
-        &mut self,
-        left: Option<&Node<'_>>,
-        right: Option<&Node<'_>>,
-        note: Option<Note>,
-    ) {
-        let kind = match (left, right) {
-            (Some(_), Some(_)) => EntryKind::Changed,
-            (Some(_), None) => EntryKind::Removed,
-            _ => EntryKind::Added,
-        };
-        let any = |part: fn(&Node<'_>) -> bool| [left, right].into_iter().flatten().any(part);
-        let secret = any(|node| node.holds_secret);
-        let (note, diff) = match (left, right) {
-            (Some(left), Some(right)) if note.is_none() && !secret => text_note(left, right),
-            _ => (note, None),
-        };
-        let note = note.or_else(|| any(|node| node.by_id).then_some(Note::ById));
-        let place = &self.place;
-        let pointer = if kind == EntryKind::Removed { &place.left } else { &place.right };
-        let moved = kind == EntryKind::Changed && place.left != place.right;
-        let (label, within) = match place.trail.split_last() {
-            Some((last, around)) => (last.clone(), around.to_vec()),
-            None => (self.comparison.contract.label.clone(), Vec::new()),
-        };
-        let section = place.section.clone().unwrap_or(Section::Settings);
-        let is_technical = section == Section::Technical;
-        let shown = |shown: &Shown<'_>, node: &Node<'_>| {
-            let mut cell = cell(shown, node);
-            if let (Some(Note::Charset), Kind::Text(decoded)) = (note, &node.kind) {
-                decoded.charset.label().clone_into(&mut cell.text);
-            }
-            cell
-        };
-        let mut entry = Entry {
-            pointer: pointer.clone(),
-            left_pointer: moved.then(|| place.left.clone()),
-            inner: place.inner.clone(),
-            label,
-            within,
-            section,
-            kind,
-            left: left.map(|node| shown(&self.left, node)),
-            right: right.map(|node| shown(&self.right, node)),
-            secret,
-            restricted: any(|node| node.holds_restricted),
-            note,
-            lines: diff,
-        };
-        if let (Some(left), Some(right), None, false) =
-            (&mut entry.left, &mut entry.right, note, secret)
-            && left.text == right.text
-        {
-            // They read alike and are two: the JSON shows what differs.
-            for cell in [left, right] {
-                cell.text = cut(&cell.value.to_string(), MOST);
-            }
-        }
-        if is_technical {
-            self.out.technical.push(entry);
-        } else {
-            self.out.entries.push(entry);
-        }
-    }
-
-    /// Changes the texts of the entry that was written last.
-    pub(super) fn last_entry(&mut self) -> Option<&mut Entry> {
-        self.out.entries.last_mut()
-    }
-
     /// Whether assignments of a side are known to be unread.
     pub(super) const fn assignments_are_unread(&self) -> bool {
         self.unread.assignments
@@ -509,55 +394,4 @@ fn is_other_type(left: &Members<'_>, right: &Members<'_>) -> bool {
         (Some(left), Some(right)) => left != right && plain(left) != plain(right),
         _ => false,
     }
-}
-
-/// Some sets of words are an array in one version of Graph and one text with commas in another.
-fn is_same_flags(left: &Node<'_>, right: &Node<'_>) -> bool {
-    let (text, list) = match (left.text(), right.text()) {
-        (Some(text), None) => (text, right),
-        (None, Some(text)) => (text, left),
-        _ => return false,
-    };
-    if text.len() > MOST {
-        return false;
-    }
-    let mut words: Vec<&str> = text.split(',').map(str::trim).collect();
-    let listed: Option<Vec<&str>> = list.elements().iter().map(Node::text).collect();
-    listed.is_some_and(|mut listed| {
-        words.sort_unstable();
-        listed.sort_unstable();
-        !listed.is_empty() && words == listed
-    })
-}
-
-/// What is remarkable about two texts, and the lines that differ.
-fn text_note(left: &Node<'_>, right: &Node<'_>) -> (Option<Note>, Option<lines::TextDiff>) {
-    let text = |node: &Node<'_>| match &node.kind {
-        Kind::Text(decoded) => Some(decoded.text.clone()),
-        _ => node.text().map(str::to_owned),
-    };
-    let (Some(of_left), Some(of_right)) = (text(left), text(right)) else { return (None, None) };
-    if of_left == of_right {
-        let encoded = matches!((&left.kind, &right.kind), (Kind::Text(_), Kind::Text(_)));
-        return (encoded.then_some(Note::Charset), None);
-    }
-    if !of_left.contains('\n') && !of_right.contains('\n') {
-        return (None, None);
-    }
-    if lines::differ_in_ends_only(&of_left, &of_right) {
-        return (Some(Note::LineEnds), None);
-    }
-    (None, Some(lines::lines(&of_left, &of_right)))
-}
-
-fn cell(shown: &Shown<'_>, node: &Node<'_>) -> Cell {
-    let reference = shown
-        .referred(node)
-        .map(|(to, name)| Referred { to: to.to_owned(), name: name.map(str::to_owned) });
-    let value = Shown::value(node);
-    let mut text = shown.text(node);
-    if text.is_empty() && value != Value::Null {
-        text = cut(&value.to_string(), MOST);
-    }
-    Cell { value, text, reference }
 }

@@ -20,6 +20,9 @@ pub struct Assignments {
     /// Members beside `target` that say something and are written.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub carries: Vec<String>,
+    /// What is written and does not read back as it was written: a comparison passes over it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_compared: Vec<Pattern>,
     /// Assignments that another object makes and that must not be written here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_replayed: Vec<Beside>,

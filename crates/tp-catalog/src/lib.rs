@@ -6,20 +6,29 @@
 //! `docs/adding-a-policy-type.md` tells how to add one.
 
 mod files;
+mod nodes;
+mod shown;
 
 pub mod assignments;
 pub mod body;
 pub mod capabilities;
 pub mod check;
+pub mod compare;
 pub mod contract;
+pub mod definitions;
 pub mod fields;
 pub mod filter;
+pub mod marker;
+pub mod names;
 pub mod parts;
 pub mod pattern;
 pub mod permissions;
+pub mod readable;
 pub mod reading;
 pub mod registry;
 pub mod schema;
 pub mod secrets;
 pub mod throttle;
+pub mod tree;
+pub mod words;
 pub mod writes;

@@ -4,8 +4,12 @@
 //! `**` is any number of levels (none as well), and a `*` inside a name stands for any letters:
 //! `/onPremises*`. `~0` and `~1` are written for `~` and `/`, as in RFC 6901.
 
+mod follow;
+
 use serde::{Deserialize, Serialize};
 use tp_domain::json::Json;
+
+pub use follow::{Down, Follow, Spot};
 
 /// A pointer with wildcards.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]

@@ -1,0 +1,233 @@
+//! Backup sets and versions: what a set says it holds, it holds (PRODUCT S-1, S-2).
+
+use tp_domain::access::{DeleteBackups, StartBackup, ViewBackups};
+use tp_domain::backup::{BackupItemState, BackupState, FULL_PASS_EVERY};
+use tp_domain::backup_create::CreateBackup;
+use tp_domain::completeness::Completeness;
+use tp_domain::ids::RunId;
+use tp_domain::payload::{PayloadAddress, PayloadKind};
+use tp_domain::reason::ReasonCode;
+use tp_domain::run::Outcome;
+use tp_domain::version::ReferenceNames;
+use tp_store::{
+    BackupEnd, BackupEntry, BackupItemFilter, Captured, ClaimedRun, HowStarted, OpenBackup,
+    PayloadWant, PayloadWritten,
+};
+
+use crate::util::{World, at, key, policy, succeeded, worlds};
+
+const TYPE: &str = "deviceConfiguration";
+
+impl World {
+    async fn backup_claimed(&self) -> ClaimedRun {
+        let scope = self.scope::<StartBackup>("contoso").await;
+        scope.run_start(&CreateBackup::everything(), HowStarted::default()).await.unwrap();
+        let run = self.claim_any(1).await.unwrap();
+        run.steps_plan(&[key(TYPE)]).await.unwrap();
+        run
+    }
+}
+
+/// Reserves and "writes" a content, and says what was captured.
+async fn captured(run: &ClaimedRun, graph_id: &str, content: u8) -> Captured {
+    let address = PayloadAddress::new([content; 32]);
+    let want = PayloadWant { kind: PayloadKind::Version, address };
+    let place = run.payloads_reserve(vec![want]).await.unwrap()[0];
+    let key = run.payload_keys().await.unwrap().unwrap().active;
+    let written = PayloadWritten { key, text_bytes: 100, object_bytes: 60 };
+    Captured {
+        graph_id: graph_id.to_owned(),
+        name: Some(format!("Policy {graph_id}")),
+        platform: None,
+        odata_type: None,
+        modified_text: Some("2026-01-17T14:01:02.1234567Z".to_owned()),
+        assignments: 2,
+        redactions: 1,
+        names: ReferenceNames::default(),
+        address,
+        copy: place.copy,
+        written: (!place.stored).then_some(written),
+    }
+}
+
+fn entry(captured: Captured) -> BackupEntry {
+    BackupEntry::Captured(Box::new(captured))
+}
+
+fn failed(graph_id: &str) -> BackupEntry {
+    BackupEntry::Failed {
+        graph_id: graph_id.to_owned(),
+        name: None,
+        reason: ReasonCode::GraphUnavailable,
+        graph_request_id: Some("r1".to_owned()),
+    }
+}
+
+/// Ends a set with a manifest, and its run.
+async fn end(run: ClaimedRun, set: OpenBackup, state: BackupState) -> RunId {
+    let address = PayloadAddress::new([200 + u8::try_from(set.number).unwrap(); 32]);
+    let want = PayloadWant { kind: PayloadKind::Manifest, address };
+    let place = run.payloads_reserve(vec![want]).await.unwrap()[0];
+    let key = run.payload_keys().await.unwrap().unwrap().active;
+    let written = PayloadWritten { key, text_bytes: 10, object_bytes: 10 };
+    let manifest = Some((address, place.copy, Some(written)));
+    run.backup_type(set.id, &crate::util::key(TYPE), &Completeness::Complete, 2).await.unwrap();
+    assert!(run.backup_finish(set.id, BackupEnd { state, manifest }).await.unwrap());
+    let id = run.id();
+    run.finish(succeeded()).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn a_set_holds_what_was_written_and_counts_it_once() {
+    for world in worlds().await {
+        let run = world.backup_claimed().await;
+        let set = run.backup_begin(Some("before the change"), false).await.unwrap();
+        assert_eq!((set.number, set.is_full_pass), (1, true), "{}", world.db.name());
+        assert_eq!(run.backup_begin(None, false).await.unwrap(), set, "a run has one set");
+        let entries = vec![entry(captured(&run, "a", 1).await), failed("b")];
+        let done = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
+        assert_eq!((done.counted, done.failed, done.new_versions), (1, 1, 1));
+        // The worker after a crash reads the type again: the one stays, the other is made good.
+        let entries = vec![
+            entry(captured(&run, "a", 9).await),
+            entry(captured(&run, "b", 2).await),
+        ];
+        let again = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
+        assert_eq!((again.counted, again.failed, again.new_versions), (1, 0, 1));
+        let id = end(run, set, BackupState::Complete).await;
+
+        let scope = world.scope::<ViewBackups>("contoso").await;
+        let found = scope.backup_get(1).await.unwrap().unwrap();
+        assert_eq!((found.items, found.failed_items, found.new_versions), (2, 0, 2));
+        assert_eq!(found.note.as_deref(), Some("before the change"));
+        assert_eq!((found.state, found.run), (BackupState::Complete, id));
+        let run = world.run("contoso", id).await;
+        assert_eq!((run.state.outcome(), run.counts.succeeded), (Outcome::Succeeded, 2));
+        let types = scope.backup_types(found.id).await.unwrap();
+        assert_eq!((types.len(), types[0].listed), (1, 2));
+        let filter = BackupItemFilter { limit: 1, ..BackupItemFilter::default() };
+        let page = scope.backup_items(found.id, &filter).await.unwrap();
+        assert_eq!((page.items.len(), page.has_more), (1, true));
+        assert_eq!(page.items[0].state, BackupItemState::Captured);
+        let version = scope.version_get(page.items[0].version.unwrap()).await.unwrap().unwrap();
+        assert_eq!((version.number, version.assignments, version.redactions), (1, 2, 1));
+        let filter = BackupItemFilter { query: Some("CY b".into()), limit: 9, ..filter };
+        assert_eq!(scope.backup_items(found.id, &filter).await.unwrap().items.len(), 1);
+        let like = BackupItemFilter { query: Some("%".into()), ..filter };
+        assert_eq!(scope.backup_items(found.id, &like).await.unwrap().items.len(), 0);
+
+        let foreign = world.scope::<ViewBackups>("fabrikam").await;
+        assert!(foreign.backup_list(None, 10).await.unwrap().is_empty(), "{}", world.db.name());
+        assert!(foreign.version_get(version.id).await.unwrap().is_none());
+        assert!(foreign.backup_items(found.id, &filter).await.unwrap().items.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn equal_contents_are_one_version_and_versions_never_change() {
+    for world in worlds().await {
+        for (number, content, expected) in [(1, 1, 1), (2, 1, 1), (3, 2, 2), (4, 1, 3)] {
+            let run = world.backup_claimed().await;
+            let set = run.backup_begin(None, false).await.unwrap();
+            assert_eq!(set.number, number);
+            let entries = vec![entry(captured(&run, "a", content).await)];
+            run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
+            let latest = run.versions_latest(&key(TYPE)).await.unwrap();
+            assert_eq!(latest[0].number, expected, "{} set {number}", world.db.name());
+            end(run, set, BackupState::Complete).await;
+        }
+        let scope = world.scope::<ViewBackups>("contoso").await;
+        let history = scope.versions_of(&key(TYPE), "a", None, 10).await.unwrap();
+        let numbers: Vec<u64> = history.iter().map(|one| one.number).collect();
+        assert_eq!(numbers, [3, 2, 1]);
+        assert_eq!(history[0].address, history[2].address, "stored once");
+        let older = scope.versions_of(&key(TYPE), "a", Some(2), 10).await.unwrap();
+        assert_eq!(older.len(), 1);
+        let change = "UPDATE policy_versions SET name = 'x'";
+        assert!(world.store().test_execute(change).await.is_err(), "{}", world.db.name());
+        let delete = "DELETE FROM policy_versions";
+        assert!(world.store().test_execute(delete).await.is_err(), "sets hold them");
+    }
+}
+
+#[tokio::test]
+async fn a_set_without_its_manifest_or_with_failures_is_never_complete() {
+    for world in worlds().await {
+        let run = world.backup_claimed().await;
+        let set = run.backup_begin(None, false).await.unwrap();
+        let bare = BackupEnd { state: BackupState::Complete, manifest: None };
+        assert!(run.backup_finish(set.id, bare).await.is_err(), "{}", world.db.name());
+        run.backup_write(set.id, &key(TYPE), vec![failed("a")]).await.unwrap();
+        let scope = world.scope::<ViewBackups>("contoso").await;
+        assert_eq!(scope.backup_get(1).await.unwrap().unwrap().state, BackupState::Creating);
+        let (_, contents) = run.backup_contents(set.id).await.unwrap();
+        assert_eq!((contents.len(), contents[0].1.as_ref()), (1, None));
+        assert_eq!(run.backup_begun().await.unwrap(), Some(set));
+        let end = BackupEnd { state: BackupState::Failed, manifest: None };
+        assert!(run.backup_finish(set.id, end).await.unwrap());
+        let found = scope.backup_get(1).await.unwrap().unwrap();
+        assert_eq!((found.state, found.items, found.failed_items), (BackupState::Failed, 0, 1));
+    }
+}
+
+#[tokio::test]
+async fn every_seventh_set_is_a_full_pass() {
+    for world in worlds().await {
+        let mut full = Vec::new();
+        for number in 1..=FULL_PASS_EVERY + 2 {
+            let run = world.backup_claimed().await;
+            let set = run.backup_begin(None, false).await.unwrap();
+            if set.is_full_pass {
+                full.push(number);
+            }
+            end(run, set, BackupState::Complete).await;
+        }
+        assert_eq!(full, [1, 1 + FULL_PASS_EVERY], "{}", world.db.name());
+    }
+}
+
+#[tokio::test]
+async fn sets_are_pinned_noted_and_deleted_by_those_who_may() {
+    for world in worlds().await {
+        let run = world.backup_claimed().await;
+        let set = run.backup_begin(None, false).await.unwrap();
+        let scope = world.scope::<DeleteBackups>("contoso").await;
+        assert!(!scope.backup_delete(1, None).await.unwrap(), "it is being made");
+        let entries = vec![entry(captured(&run, "a", 1).await)];
+        run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
+        end(run, set, BackupState::Complete).await;
+        assert!(scope.backup_mark(1, Some("keep".into()), true, None).await.unwrap());
+        assert!(!scope.backup_delete(1, None).await.unwrap(), "{}", world.db.name());
+        assert!(!scope.backup_mark(2, None, true, None).await.unwrap(), "no such set");
+        assert!(scope.backup_mark(1, None, false, None).await.unwrap());
+        assert!(scope.backup_delete(1, None).await.unwrap());
+        assert!(!scope.backup_delete(1, None).await.unwrap(), "gone");
+        let seen = world.scope::<ViewBackups>("contoso").await;
+        assert!(seen.backup_list(None, 10).await.unwrap().is_empty());
+        let history = seen.versions_of(&key(TYPE), "a", None, 10).await.unwrap();
+        assert_eq!(history.len(), 1, "versions outlive their sets");
+        let audited = "SELECT count(*) AS n FROM audit_entries WHERE action LIKE 'backup.%'";
+        assert_eq!(world.store().test_count(audited).await, 3, "{}", world.db.name());
+        let denied = world.store().enter::<DeleteBackups>(&world.operator, &at("contoso")).await;
+        assert!(denied.is_err(), "an operator makes backups and deletes none");
+    }
+}
+
+#[tokio::test]
+async fn chosen_policies_are_found_in_the_inventory_and_seen_without_counts() {
+    for world in worlds().await {
+        let run = world.backup_claimed().await;
+        let seen = vec![policy("a", "A"), policy("b", "B")];
+        assert_eq!(run.policies_seen(&key(TYPE), seen).await.unwrap(), 2);
+        let ids = world.store().test_texts("SELECT graph_id AS text FROM policies").await;
+        assert_eq!(ids.len(), 2, "{}", world.db.name());
+        let scope = world.policies("contoso").await;
+        let page = scope.policies_list(&tp_store::PolicyFilter { limit: 9, ..Default::default() });
+        let policies: Vec<_> = page.await.unwrap().policies.into_iter().map(|one| one.id).collect();
+        let found = run.backup_policies(&policies).await.unwrap();
+        assert_eq!(found.len(), 2);
+        let counted = "SELECT CAST(sum(counted) AS BIGINT) AS n FROM run_steps";
+        assert_eq!(world.store().test_count(counted).await, 0);
+    }
+}

@@ -89,10 +89,8 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         let done = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
         assert_eq!((done.counted, done.failed, done.new_versions), (1, 1, 1));
         // The worker after a crash reads the type again: the one stays, the other is made good.
-        let entries = vec![
-            entry(captured(&run, "a", 9).await),
-            entry(captured(&run, "b", 2).await),
-        ];
+        let entries =
+            vec![entry(captured(&run, "a", 9).await), entry(captured(&run, "b", 2).await)];
         let again = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
         assert_eq!((again.counted, again.failed, again.new_versions), (1, 0, 1));
         let id = end(run, set, BackupState::Complete).await;
@@ -114,7 +112,7 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         assert_eq!((version.number, version.assignments, version.redactions), (1, 2, 1));
         let filter = BackupItemFilter { query: Some("CY b".into()), limit: 9, ..filter };
         assert_eq!(scope.backup_items(found.id, &filter).await.unwrap().items.len(), 1);
-        let like = BackupItemFilter { query: Some("%".into()), ..filter };
+        let like = BackupItemFilter { query: Some("%".into()), ..filter.clone() };
         assert_eq!(scope.backup_items(found.id, &like).await.unwrap().items.len(), 0);
 
         let foreign = world.scope::<ViewBackups>("fabrikam").await;
@@ -220,10 +218,10 @@ async fn chosen_policies_are_found_in_the_inventory_and_seen_without_counts() {
         let run = world.backup_claimed().await;
         let seen = vec![policy("a", "A"), policy("b", "B")];
         assert_eq!(run.policies_seen(&key(TYPE), seen).await.unwrap(), 2);
-        let ids = world.store().test_texts("SELECT graph_id AS text FROM policies").await;
+        let ids = world.store().test_texts("SELECT graph_id AS t FROM policies").await;
         assert_eq!(ids.len(), 2, "{}", world.db.name());
         let scope = world.policies("contoso").await;
-        let page = scope.policies_list(&tp_store::PolicyFilter { limit: 9, ..Default::default() });
+        let page = scope.policy_list(tp_store::PolicyFilter { limit: 9, ..Default::default() });
         let policies: Vec<_> = page.await.unwrap().policies.into_iter().map(|one| one.id).collect();
         let found = run.backup_policies(&policies).await.unwrap();
         assert_eq!(found.len(), 2);

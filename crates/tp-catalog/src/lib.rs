@@ -16,6 +16,7 @@ pub mod fields;
 pub mod filter;
 pub mod parts;
 pub mod pattern;
+pub mod permission_check;
 pub mod permissions;
 pub mod reading;
 pub mod registry;

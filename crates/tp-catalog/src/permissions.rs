@@ -17,6 +17,12 @@ pub fn covers(granted: &str, needed: &str) -> bool {
             && ["Directory.Read.All", "Directory.ReadWrite.All"].contains(&granted))
 }
 
+/// Whether nothing can be changed with a permission: `Resource.Read.All`, `Policy.Read.X` and the like. A name of
+/// another form is taken for one that can.
+pub fn only_reads(permission: &str) -> bool {
+    permission.split('.').nth(1).is_some_and(|verb| verb == "Read" || verb == "ReadBasic")
+}
+
 /// Those that are needed and that nothing granted covers, in their order.
 pub fn missing(needed: &[String], granted: &[String]) -> Vec<String> {
     let lacks = |need: &&String| !granted.iter().any(|one| covers(one, need));
@@ -146,6 +152,16 @@ mod tests {
         assert!(!covers("Group.Read.All", "Group.ReadWrite.All"));
         assert!(!covers("Policy.Read.All", "Policy.Read.DeviceConfiguration"));
         assert_eq!(missing(&names(&["a.Read.All", "b"]), &names(&["a.ReadWrite.All"])), ["b"]);
+    }
+
+    #[test]
+    fn what_only_reads_is_known_by_its_name() {
+        for reads in ["Group.Read.All", "Policy.Read.DeviceConfiguration", "User.ReadBasic.All"] {
+            assert!(only_reads(reads), "{reads}");
+        }
+        for writes in ["Group.ReadWrite.All", "Mail.Send", "Sites.FullControl.All", "x", ""] {
+            assert!(!only_reads(writes), "{writes}");
+        }
     }
 
     #[test]

@@ -165,6 +165,10 @@ needs! {
     StartInventorySync => InventorySync;
     /// Change a tenant and its connection.
     ManageTenant => TenantManage;
+    /// Replace the credential of a tenant.
+    RotateCredentials => TenantCredentialsRotate;
+    /// Start a check of a tenant's connection.
+    StartConnectionVerify => OperationsStart;
     /// Cancel runs.
     CancelOperations => OperationsCancel;
     /// See schedules and other settings.
@@ -179,6 +183,10 @@ needs! {
 
 impl MayStart for StartInventorySync {
     type Request = crate::inventory_sync::SyncInventory;
+}
+
+impl MayStart for StartConnectionVerify {
+    type Request = crate::connection_verify::VerifyConnection;
 }
 
 impl MayStart for StartRunsPrune {

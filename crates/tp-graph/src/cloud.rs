@@ -66,6 +66,12 @@ impl Cloud {
         &self.name
     }
 
+    /// The page where an administrator consents to an app, and the scope that is asked for there: what
+    /// the app registration lists.
+    pub fn consent_page(&self) -> (&Url, String) {
+        (&self.login, format!("{}/.default", self.graph.as_str().trim_end_matches('/')))
+    }
+
     pub(crate) const fn graph(&self) -> &Url {
         &self.graph
     }
@@ -106,6 +112,11 @@ impl Clouds {
     /// The cloud of that name.
     pub fn get(&self, name: &str) -> Option<&Cloud> {
         self.0.get(name)
+    }
+
+    /// All clouds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Cloud> {
+        self.0.values()
     }
 
     /// All names, for messages.

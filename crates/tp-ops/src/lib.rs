@@ -1,7 +1,9 @@
 //! What work does: one module per operation kind. No operation uses another's module.
 
 mod observe;
+mod sign_in;
 
+pub mod connection_verify;
 pub mod execute_schedule;
 pub mod prune_runs;
 pub mod sync_inventory;
@@ -28,6 +30,7 @@ pub struct Tools {
 pub fn registry(tools: &Tools) -> Registry {
     Registry::default()
         .with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
+        .with(Arc::new(connection_verify::VerifyConnectionOperation::new(tools.clone())))
         .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
         .with(Arc::new(prune_runs::PruneRunsOperation))
 }

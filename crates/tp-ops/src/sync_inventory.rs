@@ -19,13 +19,13 @@ use tp_domain::json::Json;
 use tp_domain::operation::OperationKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
-use tp_domain::run::{FailedItem, Failure, RunStep, Waiting, WaitingReason};
-use tp_domain::time::Timestamp;
+use tp_domain::run::{FailedItem, Failure, RunStep, WaitingReason};
 use tp_engine::operation::{OpContext, Operation, Report, Stop};
 use tp_graph::error::GraphError;
-use tp_graph::session::{Access, GraphSession, WaitObserver};
+use tp_graph::session::{GraphSession, WaitObserver};
 use tp_store::{ClaimedRun, Observed, TypeEnd};
 
+use crate::sign_in::{Waits, failed, session};
 use crate::{Tools, observe};
 
 /// Types that are read at once. Each is bounded by Graph's limits; more would only wait there.
@@ -65,24 +65,6 @@ impl Operation for SyncInventoryOperation {
             }
         })
     }
-}
-
-/// Carries the waits of the Graph session to the run.
-#[derive(Debug)]
-struct Waits(watch::Sender<Option<Waiting>>);
-
-impl WaitObserver for Waits {
-    fn waits(&self, until: Timestamp, reason: ReasonCode) {
-        let reason = match reason {
-            ReasonCode::GraphThrottled => WaitingReason::Throttled,
-            _ => WaitingReason::Retry,
-        };
-        self.0.send_replace(Some(Waiting { reason, until }));
-    }
-}
-
-fn failed(reason: ReasonCode) -> Stop {
-    Stop::Failed { reason, failures: Vec::new() }
 }
 
 /// Reasons that every type would fail for: the connection itself does not work.
@@ -162,14 +144,7 @@ impl SyncInventoryOperation {
     ) -> Result<GraphSession, Stop> {
         // Nothing that trying again could change: it may not begin (PRODUCT A-6).
         let connection = run.connection().await?.map_err(Stop::Blocked)?;
-        let cloud = self.tools.clouds.get(&connection.cloud).cloned();
-        let access = Access {
-            cloud: cloud.ok_or_else(|| failed(ReasonCode::AppNotFound))?,
-            entra_tenant_id: connection.entra_tenant_id,
-            client_id: connection.client_id,
-            client_secret: connection.client_secret,
-        };
-        Ok(self.tools.graph.session(access, waits, run.kind().facts().lane))
+        session(&self.tools, run, &connection, waits).map_err(failed)
     }
 
     async fn list(

@@ -1,7 +1,8 @@
-//! inventory.sync against the simulator, on both databases.
+//! Operations against the simulator, on both databases.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
+mod connection;
 mod hostile;
 mod pacing;
 mod proofs;

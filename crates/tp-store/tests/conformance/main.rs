@@ -12,6 +12,7 @@ mod audit;
 mod budgets;
 mod children;
 mod claims;
+mod connections;
 mod console;
 mod fairness;
 mod gates;

@@ -6,7 +6,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tp_domain::access::{CancelOperations, StartInventorySync, ViewOperations};
+use tp_domain::access::{
+    CancelOperations, StartConnectionVerify, StartInventorySync, ViewOperations,
+};
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
@@ -371,6 +374,12 @@ pub(crate) async fn start(
             let scope = app.store.enter::<StartInventorySync>(&actor, &tenant).await?;
             let request = SyncInventory::parse(&inputs).map_err(WebError::Inputs)?;
             known_types(&app, &request)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::ConnectionVerify => {
+            let scope = app.store.enter::<StartConnectionVerify>(&actor, &tenant).await?;
+            let request = VerifyConnection::parse(&inputs).map_err(WebError::Inputs)?;
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }

@@ -87,9 +87,11 @@ pub(crate) async fn run_start(
             let started = app.starter.start_in_workspace(&scope, &request, asked.how).await?;
             Ok(answer(&app, &started))
         }
-        OperationKind::InventorySync | OperationKind::ScheduleExecute => Err(runs::not_here(
-            "is not started here: inventory.sync belongs to a tenant, schedule.execute to its schedule",
-        )),
+        OperationKind::InventorySync
+        | OperationKind::ConnectionVerify
+        | OperationKind::ScheduleExecute => {
+            Err(runs::not_here("is not started here: it belongs to a tenant, or to its schedule"))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use tp_domain::access::ViewOperations;
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::TenantId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{Level, OperationKind, OperationRequest as _};
@@ -317,6 +318,10 @@ impl ScheduleForm {
                 (self.sync(choices, old)?.inputs(), self.targets(choices, old)?)
             }
             OperationKind::InventorySync => (self.sync(choices, old)?.inputs(), Targets::Own),
+            OperationKind::ConnectionVerify if whole => {
+                (VerifyConnection.inputs(), self.targets(choices, old)?)
+            }
+            OperationKind::ConnectionVerify => (VerifyConnection.inputs(), Targets::Own),
             OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {
                     (old.inputs.clone(), old.targets.clone())

@@ -69,7 +69,9 @@ impl Excess {
                 format!("{permission} is needed for restores only. Without restores, take it away.")
             }
             ExcessReason::Wider { enough } => {
-                format!("{permission} allows more than is needed. {} is enough.", enough.join(", "))
+                let is = if enough.len() == 1 { "is" } else { "are" };
+                let enough = enough.join(" and ");
+                format!("{permission} allows more than is needed. {enough} {is} enough.")
             }
             ExcessReason::Covered { by } => {
                 format!("{permission} adds nothing: {by} covers it.")
@@ -112,12 +114,14 @@ impl Needed {
     pub fn excess(&self, granted: &[String]) -> Vec<Excess> {
         let granted: BTreeSet<&String> = granted.iter().collect();
         let reason = |one: &String| {
+            // What reading needs, in its narrowest form, is never too much: where a wider one stands beside
+            // it, the wider one goes.
+            if self.read.contains(one) {
+                return None;
+            }
             let other = granted.iter().find(|other| **other != one && covers(other, one));
             if let Some(by) = other {
                 return Some(ExcessReason::Covered { by: (*by).clone() });
-            }
-            if self.read.contains(one) {
-                return None;
             }
             if self.write.contains(one) {
                 return Some(ExcessReason::RestoreOnly);
@@ -176,12 +180,14 @@ mod tests {
         assert_eq!(
             why,
             [
-                ExcessReason::Covered { by: "A.ReadWrite.All".to_owned() },
                 ExcessReason::RestoreOnly,
                 ExcessReason::Wider { enough: names(&["Group.Read.All"]) },
                 ExcessReason::Unused,
             ]
         );
         assert!(needed.excess(&names(&["A.Read.All", "Group.Read.All"])).is_empty());
+        let twice = names(&["B.Read.All", "B.ReadWrite.All"]);
+        let by = "B.ReadWrite.All".to_owned();
+        assert_eq!(needed.excess(&twice)[0].why, ExcessReason::Covered { by });
     }
 }

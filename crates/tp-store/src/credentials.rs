@@ -468,3 +468,32 @@ impl ClaimedRun {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_of_before_the_table_is_opened_in_its_old_place() {
+        let keys = Keys::fresh().unwrap();
+        let tenant = TenantId::from_uuid(Uuid::from_u128(7));
+        let old =
+            Place { column: "tenants.client_secret", scope: tenant.uuid(), row: tenant.uuid() };
+        let row = |id: Uuid| ConnectionRow {
+            entra_tenant_id: Uuid::from_u128(1),
+            cloud: "global".to_owned(),
+            client_id: Some("app".to_owned()),
+            status: "active".to_owned(),
+            credential_id: Some(id),
+            kind: Some("secret".to_owned()),
+            sealed: Some(keys.seal(old, &"s3cret".into()).unwrap()),
+            certificate: None,
+            expires_at: None,
+        };
+        let opened = row(tenant.uuid()).open(&keys, tenant).unwrap();
+        let Some(Credential::Secret(secret)) = opened else { panic!("a secret") };
+        assert_eq!(secret.expose_secret(), "s3cret");
+        let moved = row(Uuid::from_u128(8)).open(&keys, tenant);
+        assert!(matches!(moved, Err(KeyError::Unreadable)), "in no other row");
+    }
+}

@@ -70,7 +70,13 @@ pub(crate) fn codes(names: &[String]) -> Markup {
         @if names.is_empty() { "–" }
         @for (index, name) in names.iter().enumerate() {
             @if index > 0 { ", " }
-            code { (format::shown(name)) }
+            (permission(name))
         }
     }
+}
+
+/// The name of a permission. It breaks behind its dots, not in the middle of a word.
+pub(crate) fn permission(name: &str) -> Markup {
+    let name = format::shown(name);
+    html! { code { @for part in name.split_inclusive('.') { (part) wbr; } } }
 }

@@ -75,7 +75,7 @@ async fn everybody_sees_the_connection_and_managers_change_it() {
         let page = world.get(Some(&owner), PAGE).await;
         assert_eq!(page.status, StatusCode::OK, "{}", world.db.name());
         assert!(page.text.contains("Nobody has checked this connection yet"));
-        assert!(page.text.contains("DeviceManagementConfiguration.Read.All"));
+        assert!(page.text.contains("DeviceManagementConfiguration.<wbr>Read.<wbr>All"));
         assert!(!page.text.contains("aria-disabled"), "an owner may do all of it");
         let seen = world.get(Some(&operator), PAGE).await.text;
         assert!(seen.contains("tenant.credentials.rotate"), "{}", world.db.name());

@@ -8,7 +8,7 @@ use tp_store::{ConnectionView, TenantScope};
 
 use super::forms;
 use crate::app::App;
-use crate::components::connection::{codes, ends, kind_word};
+use crate::components::connection::{codes, ends, kind_word, permission};
 use crate::components::layout::Shell;
 use crate::components::{chip, off, time, why};
 use crate::pages::consent;
@@ -171,7 +171,7 @@ impl Seen<'_> {
                 caption.visually-hidden { "Permissions that are more than needed" }
                 thead { tr { th scope="col" { "Permission" } th scope="col" { "State" } th scope="col" { "What to do" } } }
                 tbody { @for one in &self.check.excess { tr {
-                    td data-l="Permission" { code { (format::shown(&one.permission)) } }
+                    td data-l="Permission" { (permission(&one.permission)) }
                     td data-l="State" { span { (chip::excess()) } }
                     td data-l="What to do" { (one.sentence()) }
                 } } }
@@ -317,10 +317,10 @@ fn row(line: &PermissionLine) -> Markup {
     let lacking = line.standing == Standing::Missing;
     html! {
         tr {
-            td data-l="Permission" { code { (line.permission) } }
+            td data-l="Permission" { (permission(&line.permission)) }
             td data-l="State" { div {
                 (chip::standing(&line.standing, line.purpose))
-                @if let Standing::Covered { by } = &line.standing { br; span.small.muted { "by " code { (format::shown(by)) } } }
+                @if let Standing::Covered { by } = &line.standing { br; span.small.muted { "by " (permission(by)) } }
             } }
             td data-l="Needed for" { div {
                 (line.features.join(", "))

@@ -150,6 +150,29 @@ mod tests {
     }
 
     #[test]
+    fn each_cloud_signs_in_and_consents_at_its_own_host() {
+        let own = Cloud::new("own", "https://graph.example/x/", "https://login.example").unwrap();
+        let clouds = Clouds::with([own]).unwrap();
+        let shown: Vec<String> = clouds
+            .iter()
+            .map(|cloud| {
+                let (login, scope) = cloud.consent_page();
+                format!("{} {login} {scope}", cloud.name())
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "china https://login.chinacloudapi.cn/ https://microsoftgraph.chinacloudapi.cn/.default",
+                "dod https://login.microsoftonline.us/ https://dod-graph.microsoft.us/.default",
+                "global https://login.microsoftonline.com/ https://graph.microsoft.com/.default",
+                "own https://login.example/ https://graph.example/x/.default",
+                "usgov https://login.microsoftonline.us/ https://graph.microsoft.us/.default",
+            ]
+        );
+    }
+
+    #[test]
     fn built_in_names_are_taken() {
         let fake = Cloud::new("global", "http://127.0.0.1:1", "http://127.0.0.1:1").unwrap();
         assert!(Clouds::with([fake]).is_err());

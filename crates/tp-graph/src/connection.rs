@@ -1,8 +1,8 @@
 //! What a check of a connection asks: a new token and what it carries, and the tenant's licences.
 
-use serde_json::Value;
 use tp_catalog::contract::ApiVersion;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 
 use crate::error::GraphError;
@@ -35,9 +35,9 @@ fn plain_name(text: &str) -> Option<String> {
 }
 
 /// The names in a list, sorted, each once; what is no name is left out.
-pub fn names<'a>(list: impl Iterator<Item = &'a Value>) -> Vec<String> {
+pub fn names<'a>(list: impl Iterator<Item = &'a Json>) -> Vec<String> {
     let mut names: Vec<String> =
-        list.filter_map(Value::as_str).filter_map(plain_name).take(MOST).collect();
+        list.filter_map(Json::as_str).filter_map(plain_name).take(MOST).collect();
     names.sort();
     names.dedup();
     names
@@ -56,9 +56,9 @@ impl GraphSession {
         let url = self.address(ApiVersion::V1, "/subscribedSkus", &select)?;
         let reply = self.fetch_counted(ThrottleGroup::Identity, &url, COSTS).await?;
         let malformed = || GraphError::new(ReasonCode::MalformedResponse);
-        let skus = reply.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
-        let text = |value: &'_ Value, name: &str| -> String {
-            value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+        let skus = reply.get("value").and_then(Json::as_array).ok_or_else(malformed)?;
+        let text = |value: &Json, name: &str| -> String {
+            value.get(name).and_then(Json::as_str).unwrap_or_default().to_owned()
         };
         // "Warning" is the time of grace after the end: everything still works.
         let in_force = skus
@@ -77,7 +77,7 @@ impl GraphSession {
 mod tests {
     use serde_json::json;
 
-    use super::names;
+    use super::*;
 
     #[test]
     fn only_names_are_kept() {

@@ -340,7 +340,7 @@ impl GraphSession {
         group: ThrottleGroup,
         url: &Url,
         counts: u32,
-    ) -> Result<Value, GraphError> {
+    ) -> Result<Json, GraphError> {
         let most = self.graph.options.max_page_bytes;
         self.send(group, url, None, counts, most).await.map(|(value, _)| value)
     }

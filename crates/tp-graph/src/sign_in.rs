@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use serde_json::Value;
 use tp_domain::entra::reason_of_number;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 use url::Url;
 use uuid::Uuid;
@@ -21,7 +21,6 @@ use crate::credential::{Claims, Credential, Signing};
 use crate::error::GraphError;
 use crate::http::{Graph, refused};
 use crate::session::WaitObserver;
-use crate::strict;
 use crate::throttle::next_wait;
 
 /// A token is renewed this long before its end, so that none runs out on the way.
@@ -125,10 +124,10 @@ fn tenant_of(token: &str) -> Option<Uuid> {
 }
 
 /// What stands in a token that can be read.
-fn claims_of(token: &str) -> Option<Value> {
+fn claims_of(token: &str) -> Option<Json> {
     let payload = token.split('.').nth(1)?;
     let bytes = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    strict::parse(&bytes).filter(Value::is_object)
+    Json::parse_unicode(&bytes).ok().filter(Json::is_object)
 }
 
 /// What a refusal of the login host means, by its numbers; its text is not looked at.

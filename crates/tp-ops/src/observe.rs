@@ -30,7 +30,7 @@ fn text(object: &Json, field: &str) -> Option<String> {
 }
 
 fn time(object: &Json, fields: &[&str]) -> Option<Timestamp> {
-    fields.iter().find_map(|field| Timestamp::parse(object.get(*field)?.as_str()?))
+    fields.iter().find_map(|field| Timestamp::parse(object.get(field)?.as_str()?))
 }
 
 /// The identity of an object: its id, or for the one object that a tenant has, the type's key.

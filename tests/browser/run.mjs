@@ -199,10 +199,47 @@ async function doubleClicks(browser, base, login, tenant, pairs) {
   console.log(`      ${pairs} double-clicks of at most 50 ms, ${slow} slower ones; ${posts} requests, ${pairs + slow} runs`);
 }
 
+// The connection of a tenant: consent at the (simulated) login host and back, a check, a key pair. Without
+// script all the way: nothing of it may need any.
+async function connection(browser, base, login, tenant) {
+  const page = await newPage(browser, base, [], { javaScriptEnabled: false });
+  await signIn(page, base, login);
+  const here = `${base}${tenant}/settings/connection`;
+  const main = page.getByRole('main');
+  await check('consents at the login host and comes back to a check', async () => {
+    await page.goto(here);
+    await page.getByRole('button', { name: 'Consent now' }).click();
+    await page.getByRole('link', { name: 'Continue to Microsoft' }).click();
+    await page.waitForURL(/settings\/connection\?consent=given&started=/);
+    await main.getByText('Microsoft says that consent was given').waitFor();
+  });
+  await check('sees what the check found', async () => {
+    const end = Date.now() + LIMIT_MS;
+    while (await main.locator('.chip', { hasText: 'Signed in' }).count() === 0) {
+      demand(Date.now() < end, 'the check found nothing');
+      await page.goto(here);
+    }
+    demand(await main.locator('.chip', { hasText: 'Read only' }).count() === 1, 'it is not said to be read only');
+    await page.goto(`${base}${tenant}/policy-types`);
+    demand(await main.locator('.chip', { hasText: 'Works' }).count() > 0, 'no policy type is said to work');
+  });
+  await check('makes a key pair and downloads its certificate', async () => {
+    await page.goto(here);
+    await main.getByText('New key pair, made here').click();
+    await page.getByRole('button', { name: 'Make a key pair' }).click();
+    await main.getByText('A new key pair waits.').waitFor();
+    const link = main.getByRole('link', { name: 'Download certificate' }).first();
+    const file = await page.request.get(`${base}${await link.getAttribute('href')}`);
+    const text = await file.text();
+    demand(text.startsWith('-----BEGIN CERTIFICATE-----') && !text.includes('PRIVATE'), text.slice(0, 40));
+  });
+  await page.context().close();
+}
+
 async function everyPage(browser, base, login, seen, complaints) {
   const pages = [
     '/tenants', `${seen.tenant}/overview`, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
-    seen.run, '/notifications', '/operations', '/docs/reason-codes/graph_throttled', '/no-such-page',
+    `${seen.tenant}/settings/connection`, `${seen.tenant}/policy-types`, seen.run, '/notifications', '/operations', '/docs/reason-codes/graph_throttled', '/no-such-page',
   ];
   for (const colorScheme of ['light', 'dark']) {
     for (const [view, width] of [['desktop', 1280], ['mobile', 390]]) {
@@ -252,6 +289,7 @@ try {
     const pairs = Number(process.env.TENANTPILOT_TEST_DOUBLE_CLICKS ?? 6);
     await check('makes one run of a double-click', () => doubleClicks(browser, base, login, seen.tenant, pairs));
   }
+  if (failed === 0) await connection(browser, base, signInOf('owner', dataDir), seen.tenant);
   if (failed > 0) {
     const shot = path.join(tmpdir(), 'tenantpilot-browser-failure.png');
     writeFileSync(shot, await page.screenshot({ fullPage: true }));

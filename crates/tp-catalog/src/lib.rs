@@ -22,6 +22,7 @@ pub mod marker;
 pub mod names;
 pub mod parts;
 pub mod pattern;
+pub mod permission_check;
 pub mod permissions;
 pub mod readable;
 pub mod reading;

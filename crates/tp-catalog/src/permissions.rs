@@ -17,6 +17,12 @@ pub fn covers(granted: &str, needed: &str) -> bool {
             && ["Directory.Read.All", "Directory.ReadWrite.All"].contains(&granted))
 }
 
+/// Whether nothing can be changed with a permission: `Resource.Read.All`, `Policy.Read.X` and the like. A name of
+/// another form is taken for one that can.
+pub fn only_reads(permission: &str) -> bool {
+    permission.split('.').nth(1).is_some_and(|verb| verb == "Read" || verb == "ReadBasic")
+}
+
 /// Those that are needed and that nothing granted covers, in their order.
 pub fn missing(needed: &[String], granted: &[String]) -> Vec<String> {
     let lacks = |need: &&String| !granted.iter().any(|one| covers(one, need));
@@ -63,7 +69,9 @@ impl Excess {
                 format!("{permission} is needed for restores only. Without restores, take it away.")
             }
             ExcessReason::Wider { enough } => {
-                format!("{permission} allows more than is needed. {} is enough.", enough.join(", "))
+                let is = if enough.len() == 1 { "is" } else { "are" };
+                let enough = enough.join(" and ");
+                format!("{permission} allows more than is needed. {enough} {is} enough.")
             }
             ExcessReason::Covered { by } => {
                 format!("{permission} adds nothing: {by} covers it.")
@@ -106,12 +114,14 @@ impl Needed {
     pub fn excess(&self, granted: &[String]) -> Vec<Excess> {
         let granted: BTreeSet<&String> = granted.iter().collect();
         let reason = |one: &String| {
+            // What reading needs, in its narrowest form, is never too much: where a wider one stands beside
+            // it, the wider one goes.
+            if self.read.contains(one) {
+                return None;
+            }
             let other = granted.iter().find(|other| **other != one && covers(other, one));
             if let Some(by) = other {
                 return Some(ExcessReason::Covered { by: (*by).clone() });
-            }
-            if self.read.contains(one) {
-                return None;
             }
             if self.write.contains(one) {
                 return Some(ExcessReason::RestoreOnly);
@@ -149,6 +159,16 @@ mod tests {
     }
 
     #[test]
+    fn what_only_reads_is_known_by_its_name() {
+        for reads in ["Group.Read.All", "Policy.Read.DeviceConfiguration", "User.ReadBasic.All"] {
+            assert!(only_reads(reads), "{reads}");
+        }
+        for writes in ["Group.ReadWrite.All", "Mail.Send", "Sites.FullControl.All", "x", ""] {
+            assert!(!only_reads(writes), "{writes}");
+        }
+    }
+
+    #[test]
     fn more_than_needed_is_said_with_what_is_enough() {
         let needed = Needed {
             read: names(&["Group.Read.All", "A.Read.All"]).into_iter().collect(),
@@ -160,12 +180,14 @@ mod tests {
         assert_eq!(
             why,
             [
-                ExcessReason::Covered { by: "A.ReadWrite.All".to_owned() },
                 ExcessReason::RestoreOnly,
                 ExcessReason::Wider { enough: names(&["Group.Read.All"]) },
                 ExcessReason::Unused,
             ]
         );
         assert!(needed.excess(&names(&["A.Read.All", "Group.Read.All"])).is_empty());
+        let twice = names(&["B.Read.All", "B.ReadWrite.All"]);
+        let by = "B.ReadWrite.All".to_owned();
+        assert_eq!(needed.excess(&twice)[0].why, ExcessReason::Covered { by });
     }
 }

@@ -171,6 +171,10 @@ needs! {
     DeleteBackups => BackupsDelete;
     /// Change a tenant and its connection.
     ManageTenant => TenantManage;
+    /// Replace the credential of a tenant.
+    RotateCredentials => TenantCredentialsRotate;
+    /// Start a check of a tenant's connection.
+    StartConnectionVerify => OperationsStart;
     /// Cancel runs.
     CancelOperations => OperationsCancel;
     /// See schedules and other settings.
@@ -189,6 +193,10 @@ impl MayStart for StartInventorySync {
 
 impl MayStart for StartBackup {
     type Request = crate::backup_create::CreateBackup;
+}
+
+impl MayStart for StartConnectionVerify {
+    type Request = crate::connection_verify::VerifyConnection;
 }
 
 impl MayStart for StartRunsPrune {

@@ -37,6 +37,16 @@ words! {
         TenantKeyRotated => "tenant.key_rotated",
         /// The keys for a tenant's payloads were destroyed: what they sealed is gone.
         TenantKeysDestroyed => "tenant.keys_destroyed",
+        /// A key pair was made here, to be signed in with later.
+        TenantCredentialPrepared => "tenant.credential_prepared",
+        /// A key pair that was made here took the place of the credential before.
+        TenantCredentialUsed => "tenant.credential_used",
+        /// A key pair that was made here was thrown away unused.
+        TenantCredentialDiscarded => "tenant.credential_discarded",
+        /// Somebody asked for a link to the admin-consent page.
+        TenantConsentAsked => "tenant.consent_asked",
+        /// The admin-consent page sent its answer.
+        TenantConsentAnswered => "tenant.consent_answered",
         /// A run was started.
         RunStarted => "run.started",
         /// A run could not be queued.

@@ -97,6 +97,8 @@ id! {
     DataKeyId;
     /// One stored object of a payload. Never used again for another object, not even of the same payload.
     CopyId;
+    /// One credential of a tenant.
+    CredentialId;
     /// One process that takes work. Made at process start, never a host name.
     WorkerId;
 }

@@ -15,6 +15,8 @@ words! {
         InventorySync => "inventory.sync",
         /// Captures policies in full into a backup set.
         BackupCreate => "backup.create",
+        /// Checks how a tenant is reached and what its app may do there.
+        ConnectionVerify => "connection.verify",
         /// Starts a schedule's work in many tenants and ends when all of it has ended.
         ScheduleExecute => "schedule.execute",
         /// Deletes finished runs that are older than the workspace keeps them.
@@ -166,6 +168,24 @@ impl OperationKind {
                 schedulable: true,
                 retry_failed: false,
                 spec: "specs/004-snapshots/spec.md",
+            },
+            Self::ConnectionVerify => KindFacts {
+                label_en: "Connection check",
+                label_de: "Verbindungsprüfung",
+                description: "Signs in and checks consent, permissions, licence and approvals.",
+                description_de: "Meldet sich an und prüft Zustimmung, Berechtigungen, Lizenz und Genehmigungen.",
+                capability: Capability::OperationsStart,
+                level: Level::Tenant,
+                lane: Lane::Interactive,
+                identity: IdentityRule::Selection,
+                unit: "checks",
+                context_keys: &["granted", "missing", "more_than_needed"],
+                retry: RetryPolicy { max_attempts: 2, first_seconds: 5, longest_seconds: 30 },
+                expected_seconds: 60,
+                superseded_by_success: true,
+                schedulable: true,
+                retry_failed: false,
+                spec: "specs/003-graph-path/spec.md",
             },
             Self::ScheduleExecute => KindFacts {
                 label_en: "Scheduled operations",

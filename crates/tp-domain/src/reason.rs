@@ -81,6 +81,8 @@ words! {
         AlreadyActive => "already_active",
         /// The run that it belongs to was canceled.
         CanceledByParent => "canceled_by_parent",
+        /// The tenant has no licence for Microsoft Intune.
+        LicenceMissing => "licence_missing",
     }
 }
 
@@ -343,6 +345,12 @@ impl ReasonCode {
                 "It is tried again by itself; look at the database if this repeats.",
                 Operator,
                 Transient,
+            ),
+            Self::LicenceMissing => (
+                "The tenant has no licence for Microsoft Intune.",
+                "Give the tenant a licence that holds Microsoft Intune, then check the connection again.",
+                Entra,
+                Permanent,
             ),
             Self::InternalError => (
                 "TenantPilot failed at this.",

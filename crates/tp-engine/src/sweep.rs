@@ -12,7 +12,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const ROLL_UP: Duration = Duration::from_millis(500);
 /// How often schedules are looked at.
 const SCHEDULE: Duration = Duration::from_secs(1);
-/// Every so many looks each workspace is given what it should have, and the key file is read again.
+/// Every so many looks each workspace is given what it should have, the key file is read again, and credentials
+/// that end are warned of.
 const ENSURE_EVERY: u32 = 60;
 
 async fn pause(every: Duration, end: &CancellationToken) -> bool {
@@ -74,6 +75,13 @@ pub(crate) async fn schedule(upkeep: Upkeep, end: CancellationToken) {
         }
         if looks.is_multiple_of(ENSURE_EVERY) {
             rewrap(&upkeep).await;
+            match upkeep.credential_warnings().await {
+                Ok(0) => {}
+                Ok(written) => {
+                    tracing::info!(written, "people were warned of credentials that end");
+                }
+                Err(error) => tracing::error!(error = %error, "credentials could not be looked at"),
+            }
         }
         looks = looks.wrapping_add(1);
         match upkeep.schedules_fire().await {

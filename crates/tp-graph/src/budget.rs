@@ -262,7 +262,7 @@ mod tests {
             cloud: Cloud::new("sim", "http://127.0.0.1:1", "http://127.0.0.1:1").unwrap(),
             entra_tenant_id: uuid::Uuid::from_u128(1),
             client_id: "app".to_owned(),
-            client_secret: String::new().into(),
+            credential: crate::credential::Credential::Secret("s".into()),
         }
     }
 

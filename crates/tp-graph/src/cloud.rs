@@ -66,6 +66,12 @@ impl Cloud {
         &self.name
     }
 
+    /// The page where an administrator consents to an app, and the scope that is asked for there: what
+    /// the app registration lists.
+    pub fn consent_page(&self) -> (&Url, String) {
+        (&self.login, format!("{}/.default", self.graph.as_str().trim_end_matches('/')))
+    }
+
     pub(crate) const fn graph(&self) -> &Url {
         &self.graph
     }
@@ -108,6 +114,11 @@ impl Clouds {
         self.0.get(name)
     }
 
+    /// All clouds, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Cloud> {
+        self.0.values()
+    }
+
     /// All names, for messages.
     pub fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
@@ -136,6 +147,29 @@ mod tests {
         ] {
             assert!(!check(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn each_cloud_signs_in_and_consents_at_its_own_host() {
+        let own = Cloud::new("own", "https://graph.example/x/", "https://login.example").unwrap();
+        let clouds = Clouds::with([own]).unwrap();
+        let shown: Vec<String> = clouds
+            .iter()
+            .map(|cloud| {
+                let (login, scope) = cloud.consent_page();
+                format!("{} {login} {scope}", cloud.name())
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "china https://login.chinacloudapi.cn/ https://microsoftgraph.chinacloudapi.cn/.default",
+                "dod https://login.microsoftonline.us/ https://dod-graph.microsoft.us/.default",
+                "global https://login.microsoftonline.com/ https://graph.microsoft.com/.default",
+                "own https://login.example/ https://graph.example/x/.default",
+                "usgov https://login.microsoftonline.us/ https://graph.microsoft.us/.default",
+            ]
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::budget::Purse;
 use crate::cloud::Cloud;
 use crate::error::{GraphError, Verdict, verdict};
 use crate::session::{GraphSession, WaitObserver};
-use crate::sign_in::{Access, Token, Tokens, read_token, refusal};
+use crate::sign_in::{Access, Tokens};
 use crate::throttle::{next_wait, parse_retry_after};
 
 /// The bounds of a client.
@@ -87,16 +87,16 @@ pub type Chance = Arc<dyn Fn() -> f64 + Send + Sync>;
 /// The client for all tenants of a process. Cheap to clone.
 #[derive(Clone)]
 pub struct Graph {
-    client: reqwest::Client,
+    pub(crate) client: reqwest::Client,
     /// Keeps no connections: a machine behind one that said 503 must not be asked again over it.
     fresh: reqwest::Client,
     pub(crate) options: GraphOptions,
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
     pauses: Pauses,
     purse: Purse,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn Ids>,
-    chance: Chance,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) chance: Chance,
 }
 
 impl fmt::Debug for Graph {
@@ -130,7 +130,7 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) request_id: Option<String>,
     pub(crate) body: Vec<u8>,
-    retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// A request that reads from Graph.
@@ -199,7 +199,7 @@ impl Graph {
 
     /// The only place where a request leaves. The address must be of the cloud that the credential
     /// belongs to: checked here again, whoever made it.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         cloud: &Cloud,
         request: reqwest::RequestBuilder,
@@ -327,7 +327,7 @@ impl Graph {
     }
 
     /// Waits, says so, and gives up when all waits of a request together are too long.
-    async fn wait(
+    pub(crate) async fn wait(
         &self,
         wait: Duration,
         waited: Duration,
@@ -345,71 +345,9 @@ impl Graph {
         tokio::time::sleep(wait).await;
         Ok(total)
     }
-
-    /// A usable token; `stale` is one that Graph has refused. Whoever comes first asks, all others wait
-    /// for that answer.
-    async fn token(
-        &self,
-        access: &Access,
-        stale: Option<&Token>,
-        observer: &dyn WaitObserver,
-    ) -> Result<Token, GraphError> {
-        let slot = self.tokens.slot(access);
-        let mut held = slot.lock().await;
-        if let Some(token) = &*held
-            && token.is_usable(Instant::now())
-            && stale.is_none_or(|stale| !stale.is_same(token))
-        {
-            return Ok(token.clone());
-        }
-        *held = None;
-        let (mut waited, mut attempt) = (Duration::ZERO, 0);
-        loop {
-            attempt += 1;
-            let (error, told) = match self.sign_in(access).await {
-                Ok(token) => {
-                    *held = Some(token.clone());
-                    return Ok(token);
-                }
-                Err(refusal) => refusal,
-            };
-            let again =
-                matches!(error.reason(), ReasonCode::GraphThrottled | ReasonCode::GraphUnavailable);
-            if !again || attempt >= self.options.attempts {
-                return Err(error);
-            }
-            let wait = next_wait(attempt, told, (self.chance)());
-            waited = self.wait(wait, waited, error.reason(), observer).await?;
-        }
-    }
-
-    async fn sign_in(&self, access: &Access) -> Result<Token, (GraphError, Option<Duration>)> {
-        let plain = |reason| (GraphError::new(reason), None);
-        let mut url = access.cloud.login().clone();
-        url.path_segments_mut()
-            .map_err(|()| plain(ReasonCode::InternalError))?
-            .pop_if_empty()
-            .extend([&access.entra_tenant_id.to_string(), "oauth2", "v2.0", "token"]);
-        let scope = format!("{}/.default", access.cloud.graph().as_str().trim_end_matches('/'));
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", access.client_id.as_str()),
-            ("client_secret", access.client_secret.expose_secret()),
-            ("scope", scope.as_str()),
-        ];
-        let request = self.client.post(url).form(&form);
-        // A token reply is small; more is not one.
-        let answer =
-            self.send(&access.cloud, request, 1 << 20).await.map_err(|error| (error, None))?;
-        if answer.status != 200 {
-            let reason = refusal(answer.status, &answer.body);
-            return Err((refused(reason, &answer), answer.retry_after));
-        }
-        read_token(access, &answer.body, Instant::now()).map_err(|error| (error, None))
-    }
 }
 
-fn refused(reason: ReasonCode, answer: &Answer) -> GraphError {
+pub(crate) fn refused(reason: ReasonCode, answer: &Answer) -> GraphError {
     GraphError::answered(reason, answer.status, answer.request_id.clone())
 }
 

@@ -6,6 +6,8 @@
 
 pub mod budget;
 pub mod cloud;
+pub mod connection;
+pub mod credential;
 pub mod directory;
 pub mod error;
 pub mod full;

@@ -20,6 +20,7 @@ use crate::error::GraphError;
 use crate::http::{Call, Graph};
 use crate::paging::{MAX_PAGES, next_link};
 pub use crate::sign_in::Access;
+use crate::sign_in::Token;
 
 /// Is told when the session waits, so that the run can say so.
 pub trait WaitObserver: Send + Sync + fmt::Debug {
@@ -331,6 +332,21 @@ impl GraphSession {
     pub(crate) async fn fetch(&self, group: ThrottleGroup, url: &Url) -> Result<Json, GraphError> {
         let most = self.graph.options.max_page_bytes;
         self.send(group, url, None, 1, most).await.map(|(value, _)| value)
+    }
+
+    /// Reads one address that Graph counts as several requests.
+    pub(crate) async fn fetch_counted(
+        &self,
+        group: ThrottleGroup,
+        url: &Url,
+        counts: u32,
+    ) -> Result<Json, GraphError> {
+        let most = self.graph.options.max_page_bytes;
+        self.send(group, url, None, counts, most).await.map(|(value, _)| value)
+    }
+
+    pub(crate) async fn new_token(&self) -> Result<Token, GraphError> {
+        self.graph.new_token(&self.access, &*self.observer).await
     }
 
     /// A POST that only reads.

@@ -29,6 +29,7 @@ use tp_domain::time::Timestamp;
 use tp_engine::jitter::{Jitter as _, SystemJitter};
 use tp_graph::budget::Unshared;
 use tp_graph::cloud::Cloud;
+use tp_graph::credential::Credential;
 use tp_graph::full::Read;
 use tp_graph::session::{Access, WaitObserver};
 use tp_graph::{Graph, GraphOptions};
@@ -208,7 +209,7 @@ async fn read(arguments: &[String]) {
         cloud: Cloud::new("sim", url, url).unwrap(),
         entra_tenant_id: tenant.parse().unwrap(),
         client_id: client.clone(),
-        client_secret: secret.into(),
+        credential: Credential::Secret(secret.into()),
     };
     let session = graph.session(access, Arc::new(Silent), Lane::Sync);
     let catalog = Catalog::builtin().unwrap();

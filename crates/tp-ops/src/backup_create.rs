@@ -105,7 +105,7 @@ impl CreateBackupOperation {
         // Nothing that trying again could change: it may not begin (PRODUCT A-6).
         let connection = run.connection().await?.map_err(Stop::Blocked)?;
         let session =
-            session(&self.tools, run, connection, Arc::new(Waits(waits))).map_err(failed)?;
+            session(&self.tools, run, &connection, Arc::new(Waits(waits))).map_err(failed)?;
         let vault = self.vault(run).await?;
         let backup = Backup {
             tools: &self.tools,

@@ -4,6 +4,7 @@ mod observe;
 mod sign_in;
 
 pub mod backup_create;
+pub mod connection_verify;
 pub mod execute_schedule;
 pub mod prune_runs;
 pub mod sync_inventory;
@@ -34,6 +35,7 @@ pub fn registry(tools: &Tools) -> Registry {
     Registry::default()
         .with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
         .with(Arc::new(backup_create::CreateBackupOperation::new(tools.clone())))
+        .with(Arc::new(connection_verify::VerifyConnectionOperation::new(tools.clone())))
         .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
         .with(Arc::new(prune_runs::PruneRunsOperation))
 }

@@ -131,7 +131,7 @@ impl SyncInventoryOperation {
     ) -> Result<GraphSession, Stop> {
         // Nothing that trying again could change: it may not begin (PRODUCT A-6).
         let connection = run.connection().await?.map_err(Stop::Blocked)?;
-        session(&self.tools, run, connection, waits).map_err(failed)
+        session(&self.tools, run, &connection, waits).map_err(failed)
     }
 
     async fn list(

@@ -1,8 +1,12 @@
 //! The command line (INTERFACE §1).
 
+mod tenant;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use tenant::{CertificateCommand, CredentialArgs, TenantCommand};
 
 /// Watches device policy of Microsoft Intune tenants.
 #[derive(Debug, Parser)]
@@ -437,38 +441,6 @@ pub(crate) enum ScheduleCommand {
         schedule: String,
         #[command(flatten)]
         place: PlaceArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TenantCommand {
-    /// The tenants that one may see
-    List {
-        #[command(flatten)]
-        server: ServerArgs,
-    },
-    /// Add a tenant
-    Add {
-        #[command(flatten)]
-        server: ServerArgs,
-        /// Name for people
-        #[arg(long)]
-        name: String,
-        /// Name in addresses: a-z, 0-9 and -
-        #[arg(long)]
-        slug: String,
-        /// Its id in Microsoft Entra
-        #[arg(long, value_name = "UUID")]
-        entra_tenant_id: String,
-        /// global, usgov, dod, china or one from the configuration
-        #[arg(long, default_value = "global")]
-        cloud: String,
-        /// The app registration
-        #[arg(long, value_name = "UUID", requires = "secret")]
-        client_id: Option<String>,
-        /// A file with the client secret; - for standard input
-        #[arg(long, value_name = "FILE", id = "secret", requires = "client_id")]
-        client_secret_file: Option<PathBuf>,
     },
 }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tp_domain::access::Role;
@@ -182,7 +181,7 @@ async fn add_tenant(
         entra_tenant_id: tenant.id,
         domain: Some(tenant.domain.clone()),
         cloud: CLOUD.to_owned(),
-        credential: Some((tenant.client_id.to_string(), SecretString::from(tenant.client_secret))),
+        credential: Some((tenant.client_id.to_string(), tenant.client_secret.into())),
     };
     Ok(store.console().tenant_create(workspace, new).await?)
 }

@@ -13,7 +13,7 @@ use tp_graph::{Graph, GraphOptions};
 use tp_ops::Tools;
 use tp_payload::PayloadStore;
 use tp_store::{DatabaseUrl, Keys, Store, StoreOptions, SystemClock, SystemIds, TimeSource};
-use tp_web::{App, WebSettings};
+use tp_web::{App, CloudPlace, WebSettings};
 
 use crate::config::Config;
 
@@ -108,13 +108,18 @@ fn tools(config: &Config, store: &Store) -> anyhow::Result<Tools> {
     })
 }
 
+fn place(cloud: &Cloud) -> CloudPlace {
+    let (login, scope) = cloud.consent_page();
+    CloudPlace { name: cloud.name().to_owned(), login: login.clone(), scope }
+}
+
 impl Parts {
     /// The web of this process.
     fn web(&self, config: &Config, demo: bool) -> App {
         let settings = WebSettings {
             public_url: config.public_url.clone(),
             version: VERSION,
-            clouds: self.tools.clouds.names().into_iter().map(str::to_owned).collect(),
+            clouds: self.tools.clouds.iter().map(place).collect(),
             demo,
         };
         let catalog = Arc::clone(&self.tools.catalog);

@@ -63,6 +63,40 @@ impl Approval {
     }
 }
 
+/// The collection of approval policies.
+const POLICIES: &str = "/deviceManagement/operationApprovalPolicies";
+
+/// The workloads that can be protected, with Intune's words. The metadata have no word for two of them:
+/// whoever does not ask for unknown members is told so.
+const WORKLOADS: [(&str, &str); 6] = [
+    ("apps", "app"),
+    ("compliancePolicies", "unknownFutureValue"),
+    ("configurationPolicies", "unknownFutureValue"),
+    ("scripts", "script"),
+    ("rbac", "role"),
+    ("tenantConfiguration", "tenantConfiguration"),
+];
+
+/// Makes the approval policies of the tenant say what is protected.
+pub(crate) fn show_policies(tenant: &mut SimTenant) {
+    let is_protected =
+        |workload: &str| tenant.protected.iter().any(|own| own == "*" || own == workload);
+    let policies: Vec<Value> = WORKLOADS
+        .iter()
+        .filter(|(workload, _)| is_protected(workload))
+        .map(|(workload, word)| {
+            json!({
+                "id": Uuid::new_v5(&tenant.id, format!("approval/{workload}").as_bytes()),
+                "displayName": format!("Approve changes: {workload}"), "description": "",
+                "lastModifiedDateTime": clock::stamp(clock::now()), "policyType": word,
+                "policyPlatform": "notApplicable", "approverGroupIds": [],
+                "policySet": {"policyType": word, "policyPlatform": "notApplicable"},
+            })
+        })
+        .collect();
+    tenant.collections.insert(POLICIES.to_owned(), policies);
+}
+
 /// What an administrator decides.
 pub(crate) fn decide(tenant: &mut SimTenant, code: Uuid, decision: &str) -> Option<bool> {
     let approval = tenant.approvals.iter_mut().find(|one| one.code == code)?;

@@ -23,6 +23,10 @@ const BAD_SIGNATURE: Refusal = (700_027, "Client assertion failed signature vali
 const EXPIRED: Refusal = (700_024, "Client assertion is not within its valid time range.");
 const AUDIENCE: Refusal =
     (700_023, "Client assertion audience claim does not match the realm issuer.");
+const CERTIFICATE_OVER: Refusal =
+    (700_027, "The certificate used to sign the client assertion has expired or is not valid yet.");
+const ALGORITHM: Refusal =
+    (700_027, "The client assertion is signed with an algorithm that is not supported.");
 const ISSUER: Refusal =
     (700_021, "Client assertion application identifier doesn't match 'client_id' parameter.");
 
@@ -53,6 +57,9 @@ pub(crate) fn check(tenant: &SimTenant, assertion: &str) -> Result<(), Refusal> 
         })
         .ok_or(UNKNOWN)?;
     let key = public_key(&certificate).ok_or(UNKNOWN)?;
+    if !tenant.algorithms.contains(&text(&header, "alg")) {
+        return Err(ALGORITHM);
+    }
     let signed = format!("{head}.{claims}");
     let good = match text(&header, "alg").as_str() {
         "RS256" => UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key)
@@ -63,6 +70,9 @@ pub(crate) fn check(tenant: &SimTenant, assertion: &str) -> Result<(), Refusal> 
     };
     good.map_err(|_| BAD_SIGNATURE)?;
     let now = clock::now().as_secs();
+    if validity(&certificate).is_some_and(|(from, to)| now < from || to < now) {
+        return Err(CERTIFICATE_OVER);
+    }
     let number = |name: &str| body[name].as_u64();
     // Entra allows the clocks five minutes.
     if number("exp").is_none_or(|exp| exp + 300 < now)
@@ -77,9 +87,17 @@ pub(crate) fn check(tenant: &SimTenant, assertion: &str) -> Result<(), Refusal> 
         return Err(ISSUER);
     }
     let audience = text(&body, "aud");
-    let realm = url::Url::parse(&audience).ok();
-    let realm = realm.as_ref().and_then(|url| url.path_segments()?.next());
-    if realm.is_some_and(|realm| tenant.is_named(realm)) { Ok(()) } else { Err(AUDIENCE) }
+    let audience = url::Url::parse(&audience).ok();
+    let path: Vec<&str> = audience
+        .as_ref()
+        .and_then(url::Url::path_segments)
+        .map(Iterator::collect)
+        .unwrap_or_default();
+    // The token endpoint, or the issuer, of this tenant.
+    match path.as_slice() {
+        [realm, "oauth2", "v2.0", "token"] | [realm, "v2.0"] if tenant.is_named(realm) => Ok(()),
+        _ => Err(AUDIENCE),
+    }
 }
 
 /// DER from PEM or base64 text, as base64 without line breaks.
@@ -108,6 +126,23 @@ fn public_key(certificate: &[u8]) -> Option<&[u8]> {
     }
     let rest = part(signed)?.2;
     Some(&signed[..signed.len() - rest.len()])
+}
+
+/// From when until when a certificate holds; none where it does not say so in a form that we read.
+fn validity(certificate: &[u8]) -> Option<(u64, u64)> {
+    let (_, whole, _) = part(certificate)?;
+    let (_, mut signed, _) = part(whole)?;
+    if part(signed)?.0 == 0xa0 {
+        signed = part(signed)?.2;
+    }
+    for _ in 0..3 {
+        signed = part(signed)?.2;
+    }
+    let (_, both, _) = part(signed)?;
+    let (_, from, rest) = part(both)?;
+    let (_, to, _) = part(rest)?;
+    let read = |time: &[u8]| clock::of_certificate(std::str::from_utf8(time).ok()?);
+    Some((read(from)?, read(to)?))
 }
 
 /// The first part of DER: its tag, its content and what follows.

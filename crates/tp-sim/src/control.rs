@@ -28,6 +28,8 @@ struct TenantChange {
     consented: Option<bool>,
     /// PEM, or DER as base64.
     certificates: Option<Vec<String>>,
+    /// `PS256`, `RS256`.
+    algorithms: Option<Vec<String>>,
     /// All workloads, or none.
     maa: Option<bool>,
     /// These workloads.
@@ -231,8 +233,12 @@ impl Sim {
         set(&mut tenant.client_secret, change.client_secret);
         set(&mut tenant.consented, change.consented);
         set(&mut tenant.certificates, certificates);
+        set(&mut tenant.algorithms, change.algorithms);
         let all = change.maa.map(|on| if on { vec!["*".to_owned()] } else { Vec::new() });
-        set(&mut tenant.protected, change.protected.or(all));
+        if let Some(protected) = change.protected.or(all) {
+            tenant.protected = protected;
+            approvals::show_policies(tenant);
+        }
         if change.token_lifetime_s.is_some() {
             tenant.token_lifetime_s = change.token_lifetime_s;
         }

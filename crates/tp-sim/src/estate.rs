@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::routes::Route;
 use crate::schema::Schema;
 use crate::server::SimError;
-use crate::state::{Estate, SimTenant, licences};
+use crate::state::{Estate, SimTenant, algorithms, licences};
 use crate::{corpus, generate};
 
 /// What the estate is made of.
@@ -83,6 +83,7 @@ pub(crate) fn build(
             secret_expired: false,
             consented: true,
             certificates: Vec::new(),
+            algorithms: algorithms(),
             protected: Vec::new(),
             token_lifetime_s: None,
             new_objects_hidden_ms: 0,

@@ -40,6 +40,8 @@ fn amount(key: &str) -> u32 {
         "endpointSecurityPolicy" | "deviceCompliancePolicy" | "mobileApp" => 10,
         "assignmentFilter" | "deviceManagementScript" | "namedLocation" => 5,
         "roleScopeTag" | "windowsUpdateRing" | "iosAppProtection" | "androidAppProtection" => 3,
+        // One of these would mean that writes wait for a second administrator.
+        "operationApprovalPolicy" => 0,
         _ => 1,
     }
 }

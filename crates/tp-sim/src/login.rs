@@ -84,7 +84,8 @@ pub(crate) fn error_of(number: u64) -> &'static str {
     match number {
         90_002 | 900_144 => "invalid_request",
         700_016 | 700_011 | 7_000_112 | 70_001 => "unauthorized_client",
-        7_000_215 | 7_000_222 | 7_000_218 | 700_027 | 50_012 | 700_030 => "invalid_client",
+        7_000_215 | 7_000_222 | 7_000_218 | 700_021 | 700_023 | 700_024 | 700_027 | 50_012
+        | 700_030 => "invalid_client",
         500_011 | 50_001 | 650_057 => "invalid_resource",
         70_011 | 28_002 | 700_022 => "invalid_scope",
         50_076 | 50_079 | 50_158 => "interaction_required",

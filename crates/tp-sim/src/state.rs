@@ -33,6 +33,9 @@ pub struct SimTenant {
     /// Certificates of the app registration: DER as base64.
     #[serde(default)]
     pub certificates: Vec<String>,
+    /// How assertions may be signed: a login host of an older cloud knows RS256 only.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<String>,
     /// Workloads whose writes wait for a second administrator; `*` is all.
     #[serde(default)]
     pub protected: Vec<String>,
@@ -59,6 +62,10 @@ pub struct SimTenant {
     /// Ids that are not found yet.
     #[serde(skip)]
     pub(crate) hidden: HashMap<String, Instant>,
+}
+
+pub(crate) fn algorithms() -> Vec<String> {
+    ["PS256", "RS256"].map(str::to_owned).into()
 }
 
 const fn yes() -> bool {

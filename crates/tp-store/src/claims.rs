@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use tp_domain::counts::RunCounts;
 use tp_domain::ids::{RunId, TenantId, WorkerId, WorkspaceId};
@@ -22,11 +21,10 @@ use crate::db::{Dialect, Reach, Tx};
 use crate::discovery::Leased;
 use crate::endings::{JOB_DELETE, recount};
 use crate::error::StoreError;
-use crate::keys::KeyError;
 use crate::progress::Progress;
 use crate::queue::{Candidate, Hint, Queue};
 use crate::stmt::{Stmt, StmtBuilder, stmt};
-use crate::tenants::{Connection, bad_row, secret_place};
+use crate::tenants::bad_row;
 
 // Claims of one workspace go one after the other, so that its limits hold; a claim that finds the row
 // taken looks elsewhere and comes back. On SQLite there is one writer.
@@ -78,8 +76,6 @@ WHERE scope_id = $1 AND run_id = $2 AND lease_owner = $3 AND fence = $4 FOR UPDA
 const FENCE_LITE: &str = "\
 SELECT run_id AS id FROM jobs
 WHERE scope_id = $1 AND run_id = $2 AND state = 'leased' AND lease_owner = $3 AND fence = $4";
-const TENANT_CONNECTION: &str = "\
-SELECT entra_tenant_id, cloud, client_id, client_secret_sealed, status FROM tenants WHERE id = $1";
 const TENANT_LOCK_PG: &str = "SELECT id FROM tenants WHERE id = $1 FOR NO KEY UPDATE";
 const HOLDS_OTHERS: &str = "\
 SELECT holds FROM jobs WHERE scope_id = $1 AND run_id <> $2 AND state = 'leased' AND holds IS NOT NULL";
@@ -131,15 +127,6 @@ struct LeasedRow {
     workspace_id: Uuid,
     scope_id: Uuid,
     n: i64,
-}
-
-#[derive(sqlx::FromRow)]
-struct ConnectionRow {
-    entra_tenant_id: Uuid,
-    cloud: String,
-    client_id: Option<String>,
-    client_secret_sealed: Option<String>,
-    status: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -720,36 +707,6 @@ impl ClaimedRun {
                 })
             })
             .await
-    }
-
-    /// How to reach the tenant of this run, with its secret opened.
-    pub async fn connection(&self) -> Result<Result<Connection, ReasonCode>, StoreError> {
-        let Some(tenant) = self.claimed.tenant else {
-            return Ok(Err(ReasonCode::InternalError));
-        };
-        let stmt = stmt!(TENANT_CONNECTION, tenant.uuid());
-        let row: Option<ConnectionRow> =
-            self.store.db.read(self.claimed.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
-        let Some(row) = row.filter(|row| row.status == "active") else {
-            return Ok(Err(ReasonCode::TenantDisabled));
-        };
-        let (Some(client_id), Some(sealed)) = (row.client_id, row.client_secret_sealed) else {
-            return Ok(Err(ReasonCode::CredentialMissing));
-        };
-        let opened: Result<SecretString, KeyError> =
-            self.store.keys.open_sealed(secret_place(tenant), &sealed);
-        Ok(match opened {
-            Ok(client_secret) => Ok(Connection {
-                entra_tenant_id: row.entra_tenant_id,
-                cloud: row.cloud,
-                client_id,
-                client_secret,
-            }),
-            Err(error) => {
-                tracing::error!(run.id = %self.id(), error = %error, "a credential is unreadable");
-                Err(ReasonCode::CredentialUnreadable)
-            }
-        })
     }
 }
 

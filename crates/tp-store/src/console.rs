@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::json;
 use tp_domain::access::{Capability, ManageTenant, Role};
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
-use tp_domain::ids::{Ids, ScopeId, TenantId, TokenId, UserId, WorkspaceId};
+use tp_domain::connection::CredentialState;
+use tp_domain::ids::{CredentialId, Ids, ScopeId, TenantId, TokenId, UserId, WorkspaceId};
 use tp_domain::operation::OperationRequest;
 use tp_domain::tenant::Slug;
 use uuid::Uuid;
 
 use crate::Store;
 use crate::audit::audit;
+use crate::credentials::{NewCredential, SealedCredential, audited};
 use crate::db::{Reach, Tx};
 use crate::doors::Actor;
 use crate::error::StoreError;
@@ -22,7 +23,6 @@ use crate::hall::ApiTokenSecret;
 use crate::keys::KeyError;
 use crate::runs::{NewRun, Started, start_alone};
 use crate::stmt::stmt;
-use crate::tenants::secret_place;
 
 const WORKSPACE_COUNT: &str = "SELECT count(*) AS n FROM workspaces";
 const WORKSPACE_LIST: &str = "SELECT id, name FROM workspaces ORDER BY created_at, id";
@@ -40,8 +40,8 @@ INSERT INTO api_tokens (token_hash, id, user_id, workspace_id, name, capabilitie
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 const TENANT_INSERT: &str = "\
 INSERT INTO tenants (id, workspace_id, slug, name, entra_tenant_id, domain, cloud, client_id,
-                     client_secret_sealed, status, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10)";
+                     status, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9)";
 
 /// How long a bootstrap token lives: the longest that a token may (PRODUCT A-5).
 const TOKEN_LIFE: Duration = Duration::from_hours(8760);
@@ -89,8 +89,8 @@ pub struct NewTenant {
     pub domain: Option<String>,
     /// The cloud's name.
     pub cloud: String,
-    /// The app registration and its secret; none to connect later.
-    pub credential: Option<(String, SecretString)>,
+    /// The app registration and its secret or certificate; none to connect later.
+    pub credential: Option<(String, NewCredential)>,
 }
 
 /// What bootstrap made.
@@ -374,8 +374,10 @@ async fn tenant_insert(
     let id = TenantId::next(&*store.ids);
     let (client_id, sealed) = match &new.credential {
         None => (None, None),
-        Some((client_id, secret)) => {
-            (Some(client_id.clone()), Some(store.keys.seal(secret_place(id), secret)?))
+        Some((client_id, new)) => {
+            let credential = CredentialId::next(&*store.ids);
+            let sealed = SealedCredential::new(&store.keys, id, credential, new)?;
+            (Some(client_id.clone()), Some(sealed))
         }
     };
     let ids = Arc::clone(&store.ids);
@@ -393,8 +395,7 @@ async fn tenant_insert(
                     new.entra_tenant_id,
                     new.domain.clone(),
                     &new.cloud,
-                    client_id,
-                    sealed.clone(),
+                    client_id.clone(),
                     now,
                 ))
                 .await?;
@@ -402,9 +403,16 @@ async fn tenant_insert(
                 let details = json!({"slug": new.slug.as_str(), "cloud": new.cloud});
                 let made = note(&actor, AuditAction::TenantCreated, target(), Some(id), details);
                 audit(tx, &*ids, workspace, &made).await?;
-                if sealed.is_some() {
+                if let Some(sealed) = &sealed {
+                    let place = (workspace, id);
+                    let state = CredentialState::Active;
+                    let facts = sealed.insert(tx, place, state, actor.name()).await?;
                     let action = AuditAction::TenantCredentialSet;
-                    let set = note(&actor, action, target(), Some(id), json!({}));
+                    let details = json!({
+                        "client_id": {"before": null, "after": client_id},
+                        "before": null, "after": audited(Some(&facts)),
+                    });
+                    let set = note(&actor, action, target(), Some(id), details);
                     audit(tx, &*ids, workspace, &set).await?;
                 }
                 Ok(id)

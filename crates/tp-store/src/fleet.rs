@@ -6,6 +6,7 @@ use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::Store;
+use crate::connections::{self, ConnectionView};
 use crate::db::{Reach, Tx};
 use crate::doors::Actor;
 use crate::error::StoreError;
@@ -53,6 +54,8 @@ pub struct TenantSummary {
     pub tenant: Tenant,
     /// The person's role there.
     pub role: Role,
+    /// How it is reached.
+    pub connection: ConnectionView,
     /// How many policies the inventory holds.
     pub policies: u64,
     /// When a policy type was last listed completely.
@@ -119,10 +122,12 @@ impl FleetScope {
                     for (tenant, role) in fleet.own(tx).await? {
                         let row: SummaryRow =
                             tx.one(stmt!(SUMMARY, tenant.id.uuid(), since)).await?;
+                        let connection = connections::view(tx, tenant.id.uuid()).await?;
                         let count = |value: i64| u64::try_from(value).unwrap_or(0);
                         summaries.push(TenantSummary {
                             tenant,
                             role,
+                            connection,
                             policies: count(row.policies),
                             synced_at: row.synced_at.map(Timestamp::from_micros),
                             active_runs: count(row.active),

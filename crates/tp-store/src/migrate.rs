@@ -20,6 +20,11 @@ macro_rules! migrations {
                 "payload_keys",
                 include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
             ),
+            (
+                6,
+                "connections",
+                include_str!(concat!("../migrations/", $folder, "/0006_connections.sql")),
+            ),
             (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
         ]
     };

@@ -1,7 +1,7 @@
-//! One's own notifications: list, count, mark as read.
+//! One's own notifications, of runs and of credentials that end: list, count, mark as read.
 
 use tp_domain::ids::{NotificationId, RunId, TenantId};
-use tp_domain::notification::Notification;
+use tp_domain::notification::{About, Notification};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -9,6 +9,7 @@ use crate::db::Reach;
 use crate::doors::Actor;
 use crate::error::StoreError;
 use crate::hall::Hall;
+use crate::notices::{self, NoticeRow};
 use crate::stmt::{StmtBuilder, stmt};
 use crate::tenants::bad_row;
 
@@ -26,8 +27,17 @@ SELECT count(*) AS n FROM notifications n
 WHERE n.user_id = $1 AND n.workspace_id = $2 AND n.read_at IS NULL
   AND EXISTS (SELECT 1 FROM memberships m
               WHERE m.user_id = $1 AND m.scope_id IN (n.workspace_id, n.tenant_id))";
+const UNREAD_NOTICES: &str = "\
+SELECT count(*) AS n FROM credential_notices n
+WHERE n.user_id = $1 AND n.workspace_id = $2 AND n.read_at IS NULL
+  AND EXISTS (SELECT 1 FROM memberships m
+              WHERE m.user_id = $1 AND m.scope_id IN (n.workspace_id, n.tenant_id))";
 const MARK_READ: &str =
     "UPDATE notifications SET read_at = $3 WHERE user_id = $1 AND id = $2 AND read_at IS NULL";
+const MARK_NOTICE: &str =
+    "UPDATE credential_notices SET read_at = $3 WHERE user_id = $1 AND id = $2 AND read_at IS NULL";
+const MARK_ALL_NOTICES: &str = "\
+UPDATE credential_notices SET read_at = $3 WHERE user_id = $1 AND workspace_id = $2 AND read_at IS NULL";
 const MARK_ALL: &str = "\
 UPDATE notifications SET read_at = $3 WHERE user_id = $1 AND workspace_id = $2 AND read_at IS NULL";
 
@@ -65,13 +75,15 @@ impl TryFrom<NotificationRow> for Notification {
         let bad = |column| bad_row("notifications", column);
         Ok(Self {
             id: NotificationId::from_uuid(row.id),
-            run: RunId::from_uuid(row.run_id),
+            about: About::Run {
+                run: RunId::from_uuid(row.run_id),
+                kind: row.kind,
+                moment: row.moment.parse().map_err(|_| bad("moment"))?,
+                outcome: row.outcome.parse().map_err(|_| bad("outcome"))?,
+            },
             tenant: row.tenant_id.map(TenantId::from_uuid),
             tenant_slug: row.tenant_slug,
             tenant_name: row.tenant_name,
-            kind: row.kind,
-            moment: row.moment.parse().map_err(|_| bad("moment"))?,
-            outcome: row.outcome.parse().map_err(|_| bad("outcome"))?,
             created_at: Timestamp::from_micros(row.created_at),
             read_at: row.read_at.map(Timestamp::from_micros),
         })
@@ -95,16 +107,43 @@ impl Hall {
         }
         list.push(") own ORDER BY created_at DESC, id DESC LIMIT ").bind(limit.clamp(1, 200));
         let stmt = list.build();
-        let rows: Vec<NotificationRow> =
-            self.store.db.read(Reach::All, |tx| Box::pin(tx.all(stmt))).await?;
-        rows.into_iter().map(Notification::try_from).collect()
+        let (user, workspace) = (actor.user.uuid(), actor.workspace.uuid());
+        let most = limit.clamp(1, 200);
+        let notices = notices::list(user, workspace, unread_only, most);
+        let (rows, ending) = self
+            .store
+            .db
+            .read(Reach::All, |tx| {
+                Box::pin(async move {
+                    let rows: Vec<NotificationRow> = tx.all(stmt).await?;
+                    let ending: Vec<NoticeRow> = tx.all(notices).await?;
+                    Ok((rows, ending))
+                })
+            })
+            .await?;
+        let runs = rows.into_iter().map(Notification::try_from);
+        let all = runs.chain(ending.into_iter().map(Notification::try_from));
+        let mut all = all.collect::<Result<Vec<_>, _>>()?;
+        all.sort_by_key(|one| std::cmp::Reverse((one.created_at, one.id)));
+        all.truncate(usize::try_from(most).unwrap_or(usize::MAX));
+        Ok(all)
     }
 
     /// How many are unread.
     pub async fn notification_count(&self, actor: &Actor) -> Result<u64, StoreError> {
-        let stmt = stmt!(UNREAD, actor.user.uuid(), actor.workspace.uuid());
-        let row: CountRow = self.store.db.read(Reach::All, |tx| Box::pin(tx.one(stmt))).await?;
-        Ok(u64::try_from(row.n).unwrap_or(0))
+        let (user, workspace) = (actor.user.uuid(), actor.workspace.uuid());
+        let count = self
+            .store
+            .db
+            .read(Reach::All, |tx| {
+                Box::pin(async move {
+                    let runs: CountRow = tx.one(stmt!(UNREAD, user, workspace)).await?;
+                    let notices: CountRow = tx.one(stmt!(UNREAD_NOTICES, user, workspace)).await?;
+                    Ok(runs.n + notices.n)
+                })
+            })
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Marks one as read. `false` when it is not one of theirs, or was read before.
@@ -120,7 +159,9 @@ impl Hall {
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let now = tx.now();
-                    tx.execute(stmt!(MARK_READ, user, id.uuid(), now)).await
+                    let runs = tx.execute(stmt!(MARK_READ, user, id.uuid(), now)).await?;
+                    let notices = tx.execute(stmt!(MARK_NOTICE, user, id.uuid(), now)).await?;
+                    Ok(runs + notices)
                 })
             })
             .await?;
@@ -135,7 +176,9 @@ impl Hall {
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let now = tx.now();
-                    tx.execute(stmt!(MARK_ALL, user, workspace, now)).await
+                    let runs = tx.execute(stmt!(MARK_ALL, user, workspace, now)).await?;
+                    let all = stmt!(MARK_ALL_NOTICES, user, workspace, now);
+                    Ok(runs + tx.execute(all).await?)
                 })
             })
             .await

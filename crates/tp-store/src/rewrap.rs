@@ -4,12 +4,12 @@
 
 use uuid::Uuid;
 
+use crate::credentials;
 use crate::db::{Reach, Tx};
 use crate::error::StoreError;
 use crate::keys::{KeyError, Place};
 use crate::payload_keys::{tenant_place, workspace_place};
 use crate::stmt::stmt;
-use crate::tenants::secret_place;
 use crate::{Console, Store, Upkeep};
 use tp_domain::ids::TenantId;
 
@@ -26,13 +26,13 @@ struct Column {
 
 const COLUMNS: [Column; 3] = [
     Column {
-        old: "SELECT id AS scope, id AS row_id, client_secret_sealed AS sealed FROM tenants
-              WHERE client_secret_sealed NOT LIKE $1 ORDER BY id LIMIT $2",
-        set: "UPDATE tenants SET client_secret_sealed = $4
-              WHERE id = $1 AND id = $2 AND client_secret_sealed = $3",
-        count: "SELECT client_secret_sealed AS sealed FROM tenants
-                WHERE client_secret_sealed IS NOT NULL",
-        place: |_, row| secret_place(TenantId::from_uuid(row)),
+        old: "SELECT scope_id AS scope, id AS row_id, credential_sealed AS sealed
+              FROM tenant_credentials
+              WHERE credential_sealed NOT LIKE $1 ORDER BY scope_id, id LIMIT $2",
+        set: "UPDATE tenant_credentials SET credential_sealed = $4
+              WHERE scope_id = $1 AND id = $2 AND credential_sealed = $3",
+        count: "SELECT credential_sealed AS sealed FROM tenant_credentials",
+        place: |scope, row| credentials::place(TenantId::from_uuid(scope), row),
     },
     Column {
         old:

@@ -1,15 +1,14 @@
 //! Tenant rows, and the connection that a claimed run signs in with.
 
-use secrecy::SecretString;
 use tp_domain::ids::{TenantId, WorkspaceId};
 use tp_domain::tenant::{Slug, Tenant};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::credentials::Credential;
 use crate::error::StoreError;
-use crate::keys::Place;
 
-/// What a worker needs to reach a tenant. The secret is in memory only.
+/// What a worker needs to reach a tenant. What is secret of it is in memory only.
 #[derive(Debug)]
 pub struct Connection {
     /// The tenant's id in Microsoft Entra.
@@ -18,8 +17,8 @@ pub struct Connection {
     pub cloud: String,
     /// The app registration.
     pub client_id: String,
-    /// Its secret.
-    pub client_secret: SecretString,
+    /// Its secret or certificate.
+    pub credential: Credential,
 }
 
 pub(crate) const fn bad_row(table: &'static str, column: &'static str) -> StoreError {
@@ -57,9 +56,4 @@ impl TryFrom<TenantRow> for Tenant {
             created_at: Timestamp::from_micros(row.created_at),
         })
     }
-}
-
-/// Where a tenant's client secret is sealed to.
-pub(crate) const fn secret_place(tenant: TenantId) -> Place {
-    Place { column: "tenants.client_secret", scope: tenant.uuid(), row: tenant.uuid() }
 }

@@ -11,6 +11,17 @@ use url::Url;
 
 use crate::assets::Assets;
 
+/// A cloud as pages need it: they make links to its consent page, and never call it.
+#[derive(Clone, Debug)]
+pub struct CloudPlace {
+    /// Its name.
+    pub name: String,
+    /// Where people sign in.
+    pub login: Url,
+    /// The scope that the consent page is asked for.
+    pub scope: String,
+}
+
 /// How the web is set up.
 #[derive(Clone, Debug)]
 pub struct WebSettings {
@@ -18,8 +29,8 @@ pub struct WebSettings {
     pub public_url: Url,
     /// The program's version.
     pub version: &'static str,
-    /// The names of the clouds that a tenant can be in.
-    pub clouds: Vec<String>,
+    /// The clouds that a tenant can be in.
+    pub clouds: Vec<CloudPlace>,
     /// Whether this process shows the demo: the sign-in page says so.
     pub demo: bool,
 }

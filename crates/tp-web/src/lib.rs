@@ -38,5 +38,5 @@ pub mod password;
 pub mod serve;
 
 pub use api::openapi::openapi;
-pub use app::{App, WebSettings};
+pub use app::{App, CloudPlace, WebSettings};
 pub use routes::{router, table};

@@ -45,6 +45,18 @@ pub(crate) fn policy_type(key: &str) -> String {
     format!("/policy-types/{key}")
 }
 
+/// How the tenant is reached.
+pub(crate) fn connection(tenant: &Tenant) -> String {
+    connection_of(tenant.slug.as_str())
+}
+
+pub(crate) fn connection_of(slug: &str) -> String {
+    format!("/t/{slug}/settings/connection")
+}
+
+/// Where the consent page leads back to. An app registration must list it, so it is one for all tenants.
+pub(crate) const CONSENT_CALLBACK: &str = "/consent/callback";
+
 pub(crate) fn operations(tenant: &Tenant) -> String {
     format!("/t/{}/operations", tenant.slug)
 }

@@ -6,8 +6,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    CancelOperations, Capability, ManageSchedules, ManageSettings, Need, StartInventorySync,
-    ViewInventory, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
+    CancelOperations, Capability, ManageSchedules, ManageSettings, ManageTenant, Need,
+    RotateCredentials, StartConnectionVerify, StartInventorySync, ViewInventory, ViewOperations,
+    ViewPolicies, ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -108,9 +109,33 @@ fn page_routes() -> Vec<Route> {
         ),
         act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
     ];
+    routes.extend(connection_pages());
     routes.extend(schedule_pages());
     routes.extend(workspace_pages());
     routes
+}
+
+fn connection_pages() -> Vec<Route> {
+    use pages::{connection as c, consent};
+    let rotate = needs::<RotateCredentials>();
+    let see = needs::<ViewTenant>();
+    vec![
+        show("/t/{tenant}/settings/connection", see, get(c::show)),
+        act(
+            "/t/{tenant}/settings/connection/check",
+            needs::<StartConnectionVerify>(),
+            post(c::check),
+        ),
+        act("/t/{tenant}/settings/connection/secret", rotate, post(c::secret)),
+        show("/t/{tenant}/settings/connection/certificate", see, get(c::download)),
+        act("/t/{tenant}/settings/connection/certificate", rotate, post(c::certificate)),
+        act("/t/{tenant}/settings/connection/certificate/make", rotate, post(c::make)),
+        act("/t/{tenant}/settings/connection/certificate/use", rotate, post(c::switch)),
+        act("/t/{tenant}/settings/connection/certificate/discard", rotate, post(c::discard)),
+        act("/t/{tenant}/settings/connection/consent", needs::<ManageTenant>(), post(consent::ask)),
+        // Whoever consented may have no account here: the answer itself opens nothing.
+        show("/consent/callback", Asks::Nothing, get(consent::callback)),
+    ]
 }
 
 fn schedule_pages() -> Vec<Route> {
@@ -221,9 +246,24 @@ fn api_routes() -> Vec<Route> {
             post(runs::retry),
         ),
     ];
+    routes.extend(connection_api());
     routes.extend(schedule_api());
     routes.extend(workspace_api());
     routes
+}
+
+fn connection_api() -> Vec<Route> {
+    use api::connections as c;
+    let (see, rotate) = (needs::<ViewTenant>(), needs::<RotateCredentials>());
+    let certificate = "/api/v1/tenants/{tenant}/certificate";
+    vec![
+        show("/api/v1/tenants/{tenant}/connection", see, get(c::show)),
+        change(Method::PATCH, "/api/v1/tenants/{tenant}", rotate, patch(c::set)),
+        show(certificate, see, get(c::certificate)),
+        act(certificate, rotate, post(c::certificate_make)),
+        change(Method::DELETE, certificate, rotate, delete(c::certificate_discard)),
+        act("/api/v1/tenants/{tenant}/certificate/use", rotate, post(c::certificate_use)),
+    ]
 }
 
 fn schedule_api() -> Vec<Route> {

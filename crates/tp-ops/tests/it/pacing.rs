@@ -14,6 +14,7 @@ use tp_domain::policy::PolicyType;
 use tp_engine::jitter::{Jitter as _, SystemJitter};
 use tp_graph::budget::Unshared;
 use tp_graph::cloud::Cloud;
+use tp_graph::credential::Credential;
 use tp_graph::session::{Access, GraphSession};
 use tp_graph::throttle::next_wait;
 use tp_graph::{Graph, GraphOptions};
@@ -50,7 +51,7 @@ fn session(graph: &Graph, sim: &SpawnedSim, tenant: &SimTenant) -> GraphSession 
         cloud: Cloud::new("sim", &sim.url, &sim.url).unwrap(),
         entra_tenant_id: tenant.id,
         client_id: tenant.client_id.to_string(),
-        client_secret: tenant.client_secret.clone().into(),
+        credential: Credential::Secret(tenant.client_secret.clone().into()),
     };
     graph.session(access, Arc::new(Silent), Lane::Sync)
 }

@@ -17,6 +17,7 @@ use tp_domain::time::Timestamp;
 use tp_engine::jitter::{Jitter as _, SystemJitter};
 use tp_graph::budget::Unshared;
 use tp_graph::cloud::Cloud;
+use tp_graph::credential::Credential;
 use tp_graph::full::{FullObject, Read};
 use tp_graph::session::{Access, GraphSession, WaitObserver};
 use tp_graph::{Graph, GraphOptions};
@@ -57,7 +58,7 @@ impl Reader {
             cloud: Cloud::new("sim", &sim.url, &sim.url).unwrap(),
             entra_tenant_id: tenant.id,
             client_id: tenant.client_id.to_string(),
-            client_secret: tenant.client_secret.clone().into(),
+            credential: Credential::Secret(tenant.client_secret.clone().into()),
         };
         let session = graph.session(access, Arc::new(Silent), Lane::Sync);
         let tenant = tenant.id.to_string();

@@ -5,10 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tp_catalog::registry::Catalog;
-use tp_domain::access::{StartBackup, StartInventorySync, ViewBackups, ViewPolicies};
+use tp_domain::access::{
+    RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync, ViewBackups,
+    ViewPolicies, ViewTenant,
+};
 use tp_domain::backup_create::CreateBackup;
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::WorkerId;
 use tp_domain::inventory_sync::SyncInventory;
+use tp_domain::item::RunItem;
 use tp_domain::run::OperationRun;
 use tp_domain::tenant::Slug;
 use tp_engine::jitter::{Jitter, SystemJitter};
@@ -21,7 +26,9 @@ use tp_payload::{Location, PayloadStore};
 use tp_sim::estate::EstatePlan;
 use tp_sim::{Sim, SimOptions, SpawnedSim};
 use tp_store::testing::{TestDatabase, databases};
-use tp_store::{Actor, HowStarted, NewTenant, SystemIds, TenantRef, TenantScope};
+use tp_store::{
+    Actor, ConnectionView, HowStarted, ItemFilter, NewTenant, SystemIds, TenantRef, TenantScope,
+};
 use uuid::Uuid;
 
 pub(crate) struct World {
@@ -109,6 +116,19 @@ impl World {
         self.db.store.enter(&self.actor, &contoso).await.unwrap()
     }
 
+    /// What is known of the connection.
+    pub(crate) async fn connection(&self) -> ConnectionView {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope: TenantScope<ViewTenant> =
+            self.db.store.enter(&self.actor, &contoso).await.unwrap();
+        scope.connection().await.unwrap()
+    }
+
+    pub(crate) async fn rotate(&self) -> TenantScope<RotateCredentials> {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
     /// Starts a backup, works on the queue, and gives the run.
     pub(crate) async fn backup(&self, request: CreateBackup) -> OperationRun {
         let contoso = TenantRef::parse("contoso").unwrap();
@@ -117,6 +137,36 @@ impl World {
         let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
         assert_eq!(self.worker.work_queue().await, 1);
         scope.run_get(run).await.unwrap().unwrap()
+    }
+
+    /// Starts a check of the connection, works on the queue, and gives the run with its items.
+    pub(crate) async fn verify(&self) -> (OperationRun, Vec<RunItem>) {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope: TenantScope<StartConnectionVerify> =
+            self.db.store.enter(&self.actor, &contoso).await.unwrap();
+        let started = scope.run_start(&VerifyConnection, HowStarted::default()).await.unwrap();
+        assert_eq!(self.worker.work_queue().await, 1);
+        let run = started.run().id;
+        let filter = ItemFilter { limit: 1_000, ..ItemFilter::default() };
+        let items = scope.run_items(run, filter).await.unwrap();
+        (scope.run_get(run).await.unwrap().unwrap(), items)
+    }
+
+    /// Changes the simulated tenant as its administrator could.
+    pub(crate) async fn change(&self, change: &serde_json::Value) {
+        let tenant = self.sim.sim.tenants().remove(0).id;
+        let url = format!("{}/__sim/tenants/{tenant}", self.sim.url);
+        let client = reqwest::Client::builder().build().unwrap();
+        let answer = client.put(url).body(change.to_string()).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{change}");
+    }
+
+    /// How often the login host was asked.
+    pub(crate) async fn sign_ins(&self) -> u64 {
+        let counters = reqwest::get(format!("{}/__sim/counters", self.sim.url)).await.unwrap();
+        let counters: serde_json::Value =
+            serde_json::from_str(&counters.text().await.unwrap()).unwrap();
+        counters["login"].as_u64().unwrap()
     }
 
     /// Starts a sync, works on the queue, and gives the run.

@@ -1,5 +1,6 @@
 //! Verbs that talk to a server.
 
+mod tenants;
 mod watch;
 
 use std::io::Read as _;
@@ -11,11 +12,12 @@ use tp_client::{Client, ClientError};
 
 use crate::cli::{
     PlaceArgs, PolicyCommand, RetryOnly, RunCommand, ScheduleCommand, ServerArgs, TenantArgs,
-    TenantCommand,
 };
 use crate::environment::Environment;
 use crate::exit;
 use crate::output::{self, Column, text};
+
+pub(crate) use tenants::tenant;
 
 /// Why a verb ended without its answer.
 #[derive(Debug, thiserror::Error)]
@@ -273,53 +275,6 @@ pub(crate) async fn schedule(
         }
     };
     output::list(&found, SCHEDULE_COLUMNS, "/id", place.tenant.server.output.output);
-    Ok(exit::DONE)
-}
-
-const TENANT_COLUMNS: &[Column] = &[
-    ("slug", |tenant| text(tenant, "/slug")),
-    ("name", |tenant| text(tenant, "/name")),
-    ("domain", |tenant| text(tenant, "/domain")),
-    ("cloud", |tenant| text(tenant, "/cloud")),
-    ("status", |tenant| text(tenant, "/status")),
-    ("role", |tenant| text(tenant, "/role")),
-    ("entra tenant id", |tenant| text(tenant, "/entra_tenant_id")),
-];
-
-/// The `tenant` verbs.
-pub(crate) async fn tenant(
-    command: TenantCommand,
-    environment: &Environment,
-) -> Result<u8, VerbError> {
-    use secrecy::ExposeSecret as _;
-    match command {
-        TenantCommand::List { server } => {
-            let tenants = client(&server, environment)?.list("/api/v1/tenants", usize::MAX).await?;
-            output::list(&tenants, TENANT_COLUMNS, "/slug", server.output.output);
-        }
-        TenantCommand::Add {
-            server,
-            name,
-            slug,
-            entra_tenant_id,
-            cloud,
-            client_id,
-            client_secret_file,
-        } => {
-            let client = client(&server, environment)?;
-            let mut body = json!({"name": name, "slug": slug, "entra_tenant_id": entra_tenant_id, "cloud": cloud});
-            if let (Some(id), Some(path)) = (client_id, client_secret_file) {
-                body["client_id"] = id.into();
-                body["client_secret"] = read_secret(&path)?.expose_secret().into();
-            }
-            let tenant = client.post("/api/v1/tenants", &body, None).await?;
-            output::list(&[tenant], TENANT_COLUMNS, "/slug", server.output.output);
-            output::say(&format!(
-                "Next: tenantpilot run start inventory.sync -t {} --wait",
-                output::clean(&slug)
-            ));
-        }
-    }
     Ok(exit::DONE)
 }
 

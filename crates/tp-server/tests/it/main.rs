@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
 mod bad_input;
+mod connections;
 mod demo;
 mod keys;
 mod kills;

@@ -83,3 +83,23 @@ async fn only_named_workloads_wait() {
         world.post("/beta/deviceAppManagement/mobileAppCategories", json!({"displayName": "x"}));
     assert_eq!(app.await.status, 400);
 }
+
+#[tokio::test]
+async fn what_is_protected_is_listed() {
+    let world = World::new().await;
+    let list = async || {
+        let page = world.get("/beta/deviceManagement/operationApprovalPolicies").await.json();
+        let policies = page["value"].as_array().unwrap().clone();
+        policies
+            .iter()
+            .map(|one| one["policyType"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list().await, [""; 0], "nothing is protected in a new estate");
+    world.change(&json!({"protected": ["apps", "compliancePolicies"]})).await;
+    assert_eq!(list().await, ["app", "unknownFutureValue"]);
+    world.change(&json!({"maa": true})).await;
+    assert_eq!(list().await.len(), 6);
+    world.change(&json!({"maa": false})).await;
+    assert_eq!(list().await, [""; 0]);
+}

@@ -219,11 +219,23 @@ mod certificate {
         for (change, number) in [
             (json!({"exp": 1}), 700_024),
             (json!({"aud": "https://login.microsoftonline.com/other/oauth2/v2.0/token"}), 700_023),
+            (
+                json!({"aud": format!("https://login.microsoftonline.com/{}/other", world.tenant.id)}),
+                700_023,
+            ),
             (json!({"iss": "other"}), 700_021),
         ] {
             let answer = sign_in(assertion(&world, &key, &own, "PS256", &change)).await;
             assert_eq!(answer["error_codes"], json!([number]), "{answer}");
         }
+        world.change(&json!({"algorithms": ["RS256"]})).await;
+        let old = assertion(&world, &key, &own, "RS256", &json!({}));
+        assert!(sign_in(old).await["access_token"].is_string());
+        assert_eq!(
+            sign_in(good).await["error_codes"],
+            json!([700_027]),
+            "PS256 is not known there"
+        );
     }
 }
 

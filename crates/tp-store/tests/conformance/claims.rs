@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret as _;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::{Outcome, RunStatus, Waiting, WaitingReason};
@@ -165,23 +164,6 @@ async fn two_runs_never_write_the_same_types_at_once() {
         assert!(other.hold_types(Some(&[key("roleScopeTag")])).await.unwrap(), "another tenant");
         all.finish(succeeded()).await.unwrap();
         assert!(one.hold_types(Some(&[key("roleScopeTag")])).await.unwrap());
-    }
-}
-
-#[tokio::test]
-async fn a_claim_opens_the_credential_of_its_own_tenant() {
-    for world in worlds().await {
-        let claim = world.claimed("contoso").await;
-        let connection = claim.connection().await.unwrap().unwrap();
-        assert_eq!(connection.client_secret.expose_secret(), "s3cret");
-        assert_eq!(connection.cloud, "global");
-        let swap = "UPDATE tenants SET client_secret_sealed = (SELECT client_secret_sealed FROM tenants WHERE slug = 'fabrikam') WHERE slug = 'contoso'";
-        world.store().test_execute(swap).await.unwrap();
-        let moved = claim.connection().await.unwrap();
-        assert_eq!(moved.unwrap_err(), ReasonCode::CredentialUnreadable, "{}", world.db.name());
-        let none = "UPDATE tenants SET client_secret_sealed = NULL WHERE slug = 'contoso'";
-        world.store().test_execute(none).await.unwrap();
-        assert_eq!(claim.connection().await.unwrap().unwrap_err(), ReasonCode::CredentialMissing);
     }
 }
 

@@ -13,6 +13,7 @@ mod backups;
 mod budgets;
 mod children;
 mod claims;
+mod connections;
 mod console;
 mod fairness;
 mod gates;

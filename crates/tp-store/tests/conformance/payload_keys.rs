@@ -151,8 +151,11 @@ async fn every_sealed_column_is_in_the_list_of_those_that_are_sealed_anew() {
             }
         };
         let columns = world.store().test_texts(catalogue).await;
-        let known =
-            ["tenant_keys.key_sealed", "tenants.client_secret_sealed", "workspace_keys.key_sealed"];
+        let known = [
+            "tenant_credentials.credential_sealed",
+            "tenant_keys.key_sealed",
+            "workspace_keys.key_sealed",
+        ];
         assert_eq!(columns, known, "{}: add it to crates/tp-store/src/rewrap.rs", world.db.name());
     }
 }

@@ -84,7 +84,8 @@ async fn a_tenant_is_added_by_those_who_may() {
         store.tenant_add(&world.owner, new_tenant("third", 3)).await.unwrap().unwrap();
         let again = store.tenant_add(&world.owner, new_tenant("third", 4)).await.unwrap();
         assert!(again.unwrap_err().to_string().contains("slug"), "{}", world.db.name());
-        let secret = "SELECT count(*) AS n FROM tenants WHERE client_secret_sealed LIKE '%s3cret%'";
+        let secret =
+            "SELECT count(*) AS n FROM tenant_credentials WHERE credential_sealed LIKE '%s3cret%'";
         assert_eq!(store.test_count(secret).await, 0);
     }
 }

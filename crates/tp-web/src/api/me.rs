@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 use tp_domain::ids::NotificationId;
+use tp_domain::notification::About;
 use tp_domain::time::Timestamp;
 
 use super::{page, runs, strict};
@@ -39,12 +40,26 @@ pub(crate) async fn notifications(
     let data = list
         .iter()
         .map(|note| {
-            json!({
-                "id": note.id.to_string(), "run": note.run.to_string(), "tenant": note.tenant_slug,
-                "kind": note.kind, "moment": note.moment.as_str(), "outcome": note.outcome.as_str(),
-                "sentence": note.sentence(), "created_at": note.created_at.rfc3339(),
+            let mut told = json!({
+                "id": note.id.to_string(), "run": note.run().map(|run| run.to_string()),
+                "tenant": note.tenant_slug, "sentence": note.sentence(),
+                "created_at": note.created_at.rfc3339(),
                 "read_at": note.read_at.map(Timestamp::rfc3339),
-            })
+            });
+            match &note.about {
+                About::Run { kind, moment, outcome, .. } => {
+                    told["kind"] = json!(kind);
+                    told["moment"] = json!(moment.as_str());
+                    told["outcome"] = json!(outcome.as_str());
+                }
+                About::Expiry { credential, warning, expires_at } => {
+                    told["kind"] = json!("credential.expiry");
+                    told["moment"] = json!(warning.as_str());
+                    told["credential"] = json!(credential.as_str());
+                    told["expires_at"] = json!(expires_at.rfc3339());
+                }
+            }
+            told
         })
         .collect();
     Ok(page(data, None, "/api/v1/notifications", &pairs))

@@ -117,7 +117,37 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("POST", "/api/v1/tenants/{tenant}/runs/{id}/retry") => {
             line("Start a new run for what failed of this one, or for all of it", &[], "Run")
         }
-        _ => said_of_workspaces(method, path),
+        _ => said_of_connections(method, path).or_else(|| said_of_workspaces(method, path)),
+    }
+}
+
+/// The connection of a tenant.
+fn said_of_connections(method: &str, path: &str) -> Option<Said> {
+    let line = |summary, query, answer| Some(Said { summary, query, answer });
+    match (method, path.strip_prefix("/api/v1/tenants/{tenant}")?) {
+        ("PATCH", "") => line(
+            "Replace the credential, and the app registration if it is named",
+            &[],
+            "Connection",
+        ),
+        ("GET", "/connection") => {
+            line("How the tenant is reached, and what the latest check found", &[], "Connection")
+        }
+        ("GET", "/certificate") => line(
+            "A certificate without its key",
+            &[("which", "pending (default) or active.")],
+            "Object",
+        ),
+        ("POST", "/certificate") => {
+            line("Make a key pair here; it is not signed in with yet", &[], "Object")
+        }
+        ("DELETE", "/certificate") => {
+            line("Throw away the key pair that is not used yet", &[], "Object")
+        }
+        ("POST", "/certificate/use") => {
+            line("Sign in with the key pair that was made here", &[], "Connection")
+        }
+        _ => None,
     }
 }
 
@@ -262,7 +292,7 @@ enum Shape {
 fn shape(method: &str, path: &str) -> Shape {
     match path.rsplit('/').next() {
         Some("runs" | "retry" | "run") if method == "POST" => Shape::Starts,
-        Some("tenants" | "schedules" | "gates") if method == "POST" => Shape::Makes,
+        Some("tenants" | "schedules" | "gates" | "certificate") if method == "POST" => Shape::Makes,
         Some("cancel") => Shape::Cancels,
         Some("read") if path.contains("{id}") => Shape::Marks,
         _ => Shape::Plain,
@@ -278,6 +308,8 @@ fn body_of(method: &str, path: &str) -> Option<&'static str> {
         ("POST", "schedules") => Some("NewSchedule"),
         ("POST", "gates") => Some("NewGate"),
         ("POST", "open") => Some("OpenGate"),
+        ("POST", "certificate") => Some("NewKeyPair"),
+        ("PATCH", "{tenant}") => Some("NewCredential"),
         ("PATCH", "settings") => Some("Settings"),
         ("PATCH", _) => Some("NewSchedule"),
         _ => None,
@@ -364,7 +396,7 @@ fn schemas() -> Value {
         }},
         "NewTenant": {"type": "object", "additionalProperties": false, "required": ["name", "slug", "entra_tenant_id"], "properties": {
             "name": text(), "slug": text(), "entra_tenant_id": {"type": "string", "format": "uuid"}, "domain": maybe(), "cloud": text(),
-            "client_id": maybe(), "client_secret": maybe(),
+            "client_id": maybe(), "client_secret": maybe(), "certificate_pem": maybe(), "credential_expires_at": maybe(),
         }},
         "Tenant": {"type": "object", "required": ["id", "slug", "name"], "properties": {
             "id": text(), "slug": text(), "name": text(), "entra_tenant_id": text(), "domain": maybe(), "cloud": text(), "client_id": maybe(),
@@ -381,10 +413,31 @@ fn schemas() -> Value {
             "policy_type": text(), "state": words(StepState::ALL.iter().map(|word| word.as_str()).collect()), "listed": count(),
         }},
     });
-    if let (Value::Object(all), Value::Object(more)) = (&mut all, schedule_schemas()) {
-        all.extend(more);
+    for more in [schedule_schemas(), connection_schemas()] {
+        if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
+            all.extend(more);
+        }
     }
     all
+}
+
+fn connection_schemas() -> Value {
+    let text = || json!({"type": "string"});
+    let maybe = || json!({"type": ["string", "null"]});
+    let object = || json!({"type": ["object", "null"]});
+    json!({
+        "NewCredential": {"type": "object", "additionalProperties": false, "properties": {
+            "client_id": {"type": "string", "maxLength": 64}, "client_secret": {"type": "string", "maxLength": 1_024, "writeOnly": true},
+            "credential_expires_at": {"type": "string", "format": "date-time", "description": "When the secret ends; Microsoft does not tell"},
+            "certificate_pem": {"type": "string", "writeOnly": true, "description": "A certificate and its private key, RSA with at least 2048 bits"},
+        }},
+        "NewKeyPair": {"type": "object", "additionalProperties": false, "properties": {"client_id": {"type": "string", "maxLength": 64}}},
+        "Connection": {"type": "object", "required": ["tenant", "permissions"], "properties": {
+            "tenant": text(), "entra_tenant_id": text(), "cloud": text(), "client_id": maybe(), "credential": object(), "pending": object(),
+            "report": object(), "granted": {"type": ["array", "null"], "items": {"type": "string"}}, "granted_at": maybe(),
+            "permissions": {"type": "object"}, "consent_link": maybe(), "consent_callback": text(),
+        }},
+    })
 }
 
 fn run_schema() -> Value {

@@ -58,7 +58,7 @@ pub(crate) async fn list_tenant(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &FILTERS)?;
-    let granted = granted(scope.tenant());
+    let granted = granted(&scope).await?;
     let data = wanted(&app, &pairs)?
         .map(|(contract, _)| {
             let can = capabilities(contract, granted.as_deref());
@@ -82,7 +82,7 @@ pub(crate) async fn permissions(
     let needed = Needed::of_all(&app.catalog);
     let (read, write): (Vec<String>, Vec<String>) =
         (needed.read.iter().cloned().collect(), needed.write.iter().cloned().collect());
-    let granted = granted(scope.tenant());
+    let granted = granted(&scope).await?;
     let lacks = |needed: &[String]| granted.as_deref().map(|granted| missing(needed, granted));
     let excess: Option<Vec<Value>> = granted.as_deref().map(|granted| {
         let all = needed.excess(granted).into_iter();

@@ -6,8 +6,11 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tp_domain::access::{CancelOperations, StartBackup, StartInventorySync, ViewOperations};
+use tp_domain::access::{
+    CancelOperations, StartBackup, StartConnectionVerify, StartInventorySync, ViewOperations,
+};
 use tp_domain::backup_create::CreateBackup;
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
@@ -380,6 +383,12 @@ pub(crate) async fn start(
             let scope = app.store.enter::<StartBackup>(&actor, &tenant).await?;
             let request = CreateBackup::parse(&inputs).map_err(WebError::Inputs)?;
             known_types(&app, request.types())?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::ConnectionVerify => {
+            let scope = app.store.enter::<StartConnectionVerify>(&actor, &tenant).await?;
+            let request = VerifyConnection::parse(&inputs).map_err(WebError::Inputs)?;
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }

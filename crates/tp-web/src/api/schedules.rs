@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tp_domain::access::{ManageSchedules, ViewSettings};
 use tp_domain::backup_create::CreateBackup;
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::ScheduleId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{InputError, Level, OperationKind, OperationRequest as _};
@@ -75,6 +76,10 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
             let request = CreateBackup::parse(inputs).map_err(WebError::Inputs)?;
             runs::known_types(app, request.types())?;
             Ok(request.inputs())
+        }
+        OperationKind::ConnectionVerify => {
+            let request = VerifyConnection::parse(inputs);
+            Ok(request.map_err(WebError::Inputs)?.inputs())
         }
         OperationKind::RunsPrune => {
             let request = tp_domain::runs_prune::PruneRuns::parse(inputs);

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::{RawQuery, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use secrecy::SecretString;
 use serde_json::{Map, Value, json};
 use tp_domain::access::{Role, ViewTenant};
 use tp_domain::tenant::{Slug, Tenant};
-use tp_store::{ConsoleError, NewTenant};
+use tp_domain::time::Timestamp;
+use tp_store::{CertificateCredential, ConsoleError, NewCredential, NewTenant};
 use uuid::Uuid;
 
 use super::{fields, json_body, page, strict};
@@ -44,10 +44,66 @@ pub(crate) async fn show(
     Ok(Json(tenant_json(scope.tenant(), scope.role())))
 }
 
-const FIELDS: &[&str] =
-    &["name", "slug", "entra_tenant_id", "domain", "cloud", "client_id", "client_secret"];
+const FIELDS: &[&str] = &[
+    "name",
+    "slug",
+    "entra_tenant_id",
+    "domain",
+    "cloud",
+    "client_id",
+    "client_secret",
+    "certificate_pem",
+    "credential_expires_at",
+];
 
-fn text<'m>(
+/// The longest certificate with its key, in characters; more is refused by what reads it, with a reason.
+const LONGEST_PEM: usize = 1 << 17;
+
+/// The id of an app registration.
+pub(crate) fn client_id(text: &str) -> Result<String, WebError> {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+    if (1..=64).contains(&text.len()) && text.chars().all(plain) {
+        return Ok(text.to_owned());
+    }
+    Err(WebError::Unreadable("client_id must be the id of an app registration.".to_owned()))
+}
+
+/// The credential that a body brings: a secret, with its end if that is said, or a certificate with its
+/// key. Nothing of it stands in an error.
+pub(super) fn credential(
+    map: &Map<String, Value>,
+    now: Timestamp,
+) -> Result<Option<NewCredential>, WebError> {
+    let wrong = |text: &str| Err(WebError::Unreadable(text.to_owned()));
+    let expires_at = match text(map, "credential_expires_at", 64)? {
+        None => None,
+        Some(end) => match Timestamp::parse(end) {
+            Some(end) if end > now => Some(end),
+            Some(_) => return wrong("credential_expires_at is over already."),
+            None => {
+                return wrong("credential_expires_at must be a time such as 2027-01-31T00:00:00Z.");
+            }
+        },
+    };
+    match (text(map, "client_secret", 1024)?, text(map, "certificate_pem", LONGEST_PEM)?) {
+        (Some(_), Some(_)) => wrong("Send client_secret or certificate_pem, not both."),
+        (Some(secret), None) => {
+            Ok(Some(NewCredential::Secret { secret: secret.into(), expires_at }))
+        }
+        (None, Some(_)) if expires_at.is_some() => {
+            wrong("A certificate says itself when it ends: leave out credential_expires_at.")
+        }
+        (None, Some(pem)) => CertificateCredential::from_pem(&pem.into(), now)
+            .map(|own| Some(NewCredential::Certificate(own)))
+            .map_err(|error| WebError::Unreadable(format!("certificate_pem: {error}."))),
+        (None, None) if expires_at.is_some() => {
+            wrong("credential_expires_at goes together with client_secret.")
+        }
+        (None, None) => Ok(None),
+    }
+}
+
+pub(super) fn text<'m>(
     map: &'m Map<String, Value>,
     name: &str,
     longest: usize,
@@ -63,7 +119,7 @@ fn text<'m>(
     }
 }
 
-fn new_tenant(body: &Value) -> Result<NewTenant, WebError> {
+fn new_tenant(body: &Value, now: Timestamp) -> Result<NewTenant, WebError> {
     let map = fields(body, FIELDS)?;
     let needed = |name: &'static str, longest| {
         text(map, name, longest)?.ok_or_else(|| WebError::Unreadable(format!("{name} is needed.")))
@@ -73,12 +129,12 @@ fn new_tenant(body: &Value) -> Result<NewTenant, WebError> {
     let entra = needed("entra_tenant_id", 64)?;
     let entra_tenant_id = Uuid::try_parse(entra)
         .map_err(|_| WebError::Unreadable("entra_tenant_id must be a UUID.".to_owned()))?;
-    let credential = match (text(map, "client_id", 64)?, text(map, "client_secret", 1024)?) {
+    let credential = match (text(map, "client_id", 64)?, credential(map, now)?) {
         (None, None) => None,
-        (Some(id), Some(secret)) => Some((id.to_owned(), SecretString::from(secret))),
+        (Some(id), Some(new)) => Some((client_id(id)?, new)),
         _ => {
             return Err(WebError::Unreadable(
-                "client_id and client_secret go together.".to_owned(),
+                "client_id goes together with client_secret or certificate_pem.".to_owned(),
             ));
         }
     };
@@ -98,12 +154,10 @@ pub(crate) async fn add(
     request: Request,
 ) -> Result<Response, WebError> {
     let body = json_body(request, &actor).await?;
-    let new = new_tenant(&body)?;
-    if !app.settings.clouds.contains(&new.cloud) {
-        return Err(WebError::Unreadable(format!(
-            "cloud must be one of {}.",
-            app.settings.clouds.join(", ")
-        )));
+    let new = new_tenant(&body, app.store.now())?;
+    if app.settings.clouds.iter().all(|cloud| cloud.name != new.cloud) {
+        let names: Vec<&str> = app.settings.clouds.iter().map(|one| one.name.as_str()).collect();
+        return Err(WebError::Unreadable(format!("cloud must be one of {}.", names.join(", "))));
     }
     let slug = new.slug.clone();
     match app.store.tenant_add(&actor, new).await? {

@@ -87,7 +87,9 @@ pub(crate) async fn run_start(
             let started = app.starter.start_in_workspace(&scope, &request, asked.how).await?;
             Ok(answer(&app, &started))
         }
-        OperationKind::InventorySync | OperationKind::BackupCreate => {
+        OperationKind::InventorySync
+        | OperationKind::BackupCreate
+        | OperationKind::ConnectionVerify => {
             Err(runs::not_here("is a kind of a tenant: POST /api/v1/tenants/{tenant}/runs"))
         }
         OperationKind::ScheduleExecute => {

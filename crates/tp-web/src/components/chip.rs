@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 use tp_catalog::capabilities::{BackupLevel, Works};
 use tp_catalog::contract::RestoreMode;
+use tp_catalog::permission_check::{Purpose, Standing};
 use tp_domain::completeness::{Completeness, CompletenessState};
 use tp_domain::item::ItemState;
 use tp_domain::run::{Freshness, OperationRun, Outcome, RunState, StepState};
@@ -136,6 +137,48 @@ pub(crate) fn works(works: &Works) -> Markup {
         Works::Never(_) => chip("canceled", icon::bars(), "Not possible"),
         Works::NotChecked => chip("queued", icon::clock(), "Not checked yet"),
     }
+}
+
+/// How a needed permission stands.
+pub(crate) fn standing(standing: &Standing, purpose: Purpose) -> Markup {
+    match (standing, purpose) {
+        (Standing::Granted, _) => chip("succeeded", icon::tick(), "Granted"),
+        (Standing::Covered { .. }, _) => chip("succeeded", icon::tick(), "Covered"),
+        (Standing::Missing, Purpose::Backup) => chip("failed", icon::cross(), "Missing"),
+        // A connection that only reads is a choice.
+        (Standing::Missing, Purpose::Restore) => chip("canceled", icon::bars(), "Not granted"),
+        (Standing::NotChecked, _) => chip("queued", icon::clock(), "Not checked yet"),
+    }
+}
+
+/// A permission that is more than needed.
+pub(crate) fn excess() -> Markup {
+    chip("partial", icon::triangle(), "More than needed")
+}
+
+/// Something that is as it should be.
+pub(crate) fn good(word: &str) -> Markup {
+    chip("succeeded", icon::tick(), word)
+}
+
+/// Something that people should know.
+pub(crate) fn warn(word: &str) -> Markup {
+    chip("partial", icon::triangle(), word)
+}
+
+/// Something that does not work.
+pub(crate) fn bad(word: &str) -> Markup {
+    chip("failed", icon::cross(), word)
+}
+
+/// Something that is off, or not there.
+pub(crate) fn plain(word: &str) -> Markup {
+    chip("canceled", icon::bars(), word)
+}
+
+/// Something that is not known.
+pub(crate) fn unknown(word: &str) -> Markup {
+    chip("queued", icon::clock(), word)
 }
 
 pub(crate) fn missing(missing: bool) -> Markup {

@@ -43,6 +43,8 @@ pub(crate) enum Place {
     Policies,
     /// What can be done with its policy types.
     PolicyTypes,
+    /// How it is reached.
+    Connection,
     /// Its operations.
     Operations,
     /// Schedules of a tenant or of the workspace.
@@ -210,6 +212,7 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
         Place::Policies => "policies",
         Place::PolicyTypes => "policy-types",
         Place::Operations => "operations",
+        Place::Connection => "settings/connection",
         Place::Schedules => "schedules",
         Place::Fleet | Place::Overview | Place::Workspace | Place::Platform => "overview",
     };
@@ -255,6 +258,8 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
                     (link(paths::operations(tenant), "Operations", Place::Operations))
                     (link(Home::Tenant(tenant).schedules(), "Schedules", Place::Schedules))
                 }
+                p.group { "Tenant" }
+                ul { (link(paths::connection(tenant), "Connection", Place::Connection)) }
             }
         }
     }

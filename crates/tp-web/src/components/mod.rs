@@ -1,6 +1,7 @@
 //! Parts that pages are made of: plain functions that give HTML.
 
 pub(crate) mod chip;
+pub(crate) mod connection;
 pub(crate) mod icon;
 pub(crate) mod layout;
 pub(crate) mod run;

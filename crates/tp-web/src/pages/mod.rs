@@ -1,5 +1,7 @@
 //! Pages: one file each. They read the database and nothing else.
 
+pub(crate) mod connection;
+pub(crate) mod consent;
 pub(crate) mod error;
 pub(crate) mod login;
 pub(crate) mod notifications;

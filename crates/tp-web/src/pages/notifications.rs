@@ -1,11 +1,11 @@
-//! What the person started and how it ended.
+//! What the person started and how it ended, and which credentials end soon.
 
 use axum::extract::{RawQuery, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
 use tp_domain::ids::{NotificationId, WorkspaceId};
-use tp_domain::notification::{Moment, Notification};
+use tp_domain::notification::{About, Moment, Notification};
 use tp_domain::run::Outcome;
 
 use crate::app::App;
@@ -52,7 +52,7 @@ pub(crate) async fn show(
             }
         }
         @if list.is_empty() {
-            (empty("Nothing here", "You are told when something that you started is queued and when it ends.", None))
+            (empty("Nothing here", "You are told when something that you started is queued and when it ends, and when a credential that you can replace ends soon.", None))
         } @else {
             div.table-wrap { table.cards-on-mobile {
                 caption.visually-hidden { "Notifications" }
@@ -73,14 +73,19 @@ pub(crate) async fn show(
 fn row(note: &Notification, shell: &Shell, workspace: WorkspaceId) -> Markup {
     html! {
         tr {
-            td data-l="State" { span { @match (note.moment, note.outcome) {
-                (Moment::Queued, _) | (_, Outcome::Pending) => span.chip.queued { (icon::clock()) "Queued" },
-                (Moment::Ended, outcome) => (chip::outcome(outcome)),
+            td data-l="State" { span { @match note.about {
+                About::Run { moment: Moment::Queued, .. } | About::Run { outcome: Outcome::Pending, .. } => span.chip.queued { (icon::clock()) "Queued" },
+                About::Run { outcome, .. } => (chip::outcome(outcome)),
+                About::Expiry { .. } => span.chip.partial { (icon::triangle()) "Ends soon" },
             } } }
             td data-l="What" { div {
                 @if note.read_at.is_none() { strong { (note.sentence()) } } @else { (note.sentence()) }
-                @if let Some(slug) = &note.tenant_slug { " " a href=(paths::operation_of(slug, note.run)) { "View run" } }
-                @if note.tenant.is_none() { " " a href=(Home::Workspace(workspace).operation(note.run)) { "View run" } }
+                @match (note.run(), &note.tenant_slug) {
+                    (Some(run), Some(slug)) => { " " a href=(paths::operation_of(slug, run)) { "View run" } },
+                    (Some(run), None) if note.tenant.is_none() => { " " a href=(Home::Workspace(workspace).operation(run)) { "View run" } },
+                    (None, Some(slug)) => { " " a href=(paths::connection_of(slug)) { "View connection" } },
+                    _ => {},
+                }
             } }
             td data-l="Tenant" { (note.tenant_name.as_deref().map_or("–".into(), format::shown)) }
             td data-l="When" { span { (time(note.created_at, shell.now)) } }

@@ -4,12 +4,13 @@ use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
 use tp_domain::access::ViewTenant;
 use tp_domain::completeness::Completeness;
-use tp_store::{Coverage, RunFilter, RunTab};
+use tp_domain::tenant::Tenant;
+use tp_store::{ConnectionView, Coverage, RunFilter, RunTab};
 
 use super::start_sync;
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
-use crate::components::{chip, empty, run, time};
+use crate::components::{chip, connection, empty, run, time};
 use crate::error::WebError;
 use crate::extract::InTenant;
 use crate::query::Pairs;
@@ -38,6 +39,7 @@ pub(crate) async fn show(
     let listed: u64 = coverage.iter().map(|row| row.listed).sum();
     let missing: u64 = coverage.iter().map(|row| row.missing).sum();
     let complete = coverage.iter().filter(|row| row.completeness == Completeness::Complete).count();
+    let reached = scope.connection().await?;
     let here = paths::overview(tenant);
     let body = html! {
         (start_sync::banner(&scope, &Pairs::parse(query.as_deref()), &shell).await?)
@@ -70,12 +72,7 @@ pub(crate) async fn show(
                 p.muted.small { (format::capped(tabs.attention)) " need attention" }
                 a href=(paths::operations(tenant)) { "View operations" }
             }
-            section.card {
-                h2 { "Connection" }
-                p.big { @if tenant.client_id.is_some() { "Configured" } @else { "Not connected" } }
-                p.muted.small { "Cloud " (tenant.cloud) }
-                span.mono.small { (tenant.entra_tenant_id) }
-            }
+            (connection_card(&app, tenant, &reached, &shell))
         }
         h2 { "Needs attention" }
         @if attention.is_empty() {
@@ -97,6 +94,20 @@ pub(crate) async fn show(
         synced_at,
         body,
     }))
+}
+
+fn connection_card(app: &App, tenant: &Tenant, known: &ConnectionView, shell: &Shell) -> Markup {
+    html! {
+        section.card {
+            h2 { "Connection" }
+            p { (connection::health(app, tenant, known, shell.now)) }
+            p.muted.small { @match &known.report {
+                Some(report) => { "Checked " (time(report.checked_at, shell.now)) },
+                None => "Never checked",
+            } " · cloud " (tenant.cloud) }
+            a href=(paths::connection(tenant)) { "View connection" }
+        }
+    }
 }
 
 fn coverage_table(app: &App, coverage: &[Coverage], shell: &Shell) -> Markup {

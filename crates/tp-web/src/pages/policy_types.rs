@@ -56,7 +56,7 @@ pub(crate) async fn tenant(
 ) -> Result<Markup, WebError> {
     let shell = Shell::of(&app, scope.actor()).await?;
     let tenant = scope.tenant();
-    let spot = Spot { tenant: Some(tenant), granted: granted(tenant) };
+    let spot = Spot { tenant: Some(tenant), granted: granted(&scope).await? };
     let body = list_body(&app, &spot, &Pairs::parse(query.as_deref()));
     Ok(shell.render(&Page {
         title: "Policy types",
@@ -80,7 +80,7 @@ fn list_body(app: &App, spot: &Spot<'_>, asked: &Pairs) -> Markup {
             h1 { "Policy types" }
             p.sub { (rows.len()) " of " (app.catalog.len()) " types · what a backup holds, what can be restored, what it needs" }
         } }
-        @if spot.tenant.is_some() { (permissions(app, spot.granted.as_deref())) }
+        @if let Some(tenant) = spot.tenant { (permissions(app, tenant, spot.granted.as_deref())) }
         (filters(app, &path, &list))
         (chips(&path, asked, &NAMES, &ignored))
         @if rows.is_empty() {
@@ -204,7 +204,7 @@ fn codes(names: &[String]) -> Markup {
 }
 
 /// What the tenant's app needs, lacks and has too much.
-fn permissions(app: &App, granted: Option<&[String]>) -> Markup {
+fn permissions(app: &App, tenant: &Tenant, granted: Option<&[String]>) -> Markup {
     let needed = Needed::of_all(&app.catalog);
     let read: Vec<String> = needed.read.iter().cloned().collect();
     let write: Vec<String> = needed.write.iter().cloned().collect();
@@ -222,6 +222,7 @@ fn permissions(app: &App, granted: Option<&[String]>) -> Markup {
     html! {
         details {
             summary { "Permissions of the app in this tenant" }
+            p.small { a href=(paths::connection(tenant)) { "View connection" } " says what each is for, and checks again." }
             dl.facts {
                 dt { "To back up everything" } dd { (line(&read)) }
                 dt { "To restore everything" } dd { (line(&write)) }

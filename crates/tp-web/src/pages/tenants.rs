@@ -8,7 +8,7 @@ use tp_domain::access::ViewTenant;
 
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
-use crate::components::{empty, time};
+use crate::components::{connection, empty, time};
 use crate::error::WebError;
 use crate::extract::SignedIn;
 use crate::{format, paths};
@@ -50,9 +50,9 @@ pub(crate) async fn show(
                                     a href=(paths::overview(&line.tenant)) { (format::shown(&line.tenant.name)) }
                                     @if let Some(domain) = &line.tenant.domain { br; span.muted.small { (format::shown(domain)) } }
                                 } }
-                                td data-l="Connection" { @match line.tenant.client_id {
-                                    Some(_) => { "Configured (" (line.tenant.cloud) ")" },
-                                    None => "Not connected",
+                                td data-l="Connection" { div {
+                                    (connection::health(&app, &line.tenant, &line.connection, shell.now))
+                                    @if line.tenant.cloud != "global" { br; span.muted.small { "Cloud " (line.tenant.cloud) } }
                                 } }
                                 td data-l="Last sync" { span { @match line.synced_at {
                                     Some(at) => (time(at, shell.now)),

@@ -11,10 +11,11 @@ use tp_catalog::registry::Catalog;
 use tp_domain::access::Role;
 use tp_domain::ids::{TenantId, WorkerId};
 use tp_domain::operation::OperationKind;
+use tp_domain::run::Outcome;
 use tp_domain::tenant::Slug;
 use tp_store::testing::{TestDatabase, databases};
-use tp_store::{ClaimRequest, ClaimedRun, NewTenant, NewUser, SystemIds};
-use tp_web::{App, WebSettings};
+use tp_store::{ClaimRequest, ClaimedRun, Ended, NewTenant, NewUser, SystemIds};
+use tp_web::{App, CloudPlace, WebSettings};
 use uuid::Uuid;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -49,6 +50,11 @@ pub(crate) struct Person {
 }
 
 impl Person {
+    /// What the browser sends with each request.
+    pub(crate) fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// A form's body with this person's token.
     pub(crate) fn form(&self, more: &str) -> String {
         format!("csrf={}{more}", self.csrf)
@@ -99,7 +105,11 @@ pub(crate) async fn worlds() -> Vec<World> {
         let settings = WebSettings {
             public_url: "http://127.0.0.1:8080".parse().unwrap(),
             version: "test",
-            clouds: vec!["global".to_owned()],
+            clouds: vec![CloudPlace {
+                name: "global".to_owned(),
+                login: "https://login.microsoftonline.com".parse().unwrap(),
+                scope: "https://graph.microsoft.com/.default".to_owned(),
+            }],
             demo: false,
         };
         let catalog = Arc::new(Catalog::builtin().unwrap());
@@ -208,6 +218,19 @@ impl World {
         };
         self.db.store.discover().await.unwrap();
         self.db.store.claim_many(request).await.unwrap().runs.pop().unwrap()
+    }
+
+    /// Ends a run well.
+    pub(crate) async fn finish(&self, claim: ClaimedRun) {
+        let ended = Ended {
+            outcome: Outcome::Succeeded,
+            reason: None,
+            message: None,
+            failures: Vec::new(),
+            context: serde_json::json!({}),
+            counts: claim.counts(),
+        };
+        claim.finish(ended).await.unwrap();
     }
 
     /// Writes what the run says of itself, as the engine does twice a second.

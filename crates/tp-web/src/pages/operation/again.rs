@@ -6,9 +6,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 use tp_domain::access::{
-    Capability, ManageSchedules, StartBackup, StartInventorySync, StartRunsPrune, ViewOperations,
-    ViewSettings,
+    Capability, ManageSchedules, StartBackup, StartConnectionVerify, StartInventorySync,
+    StartRunsPrune, ViewOperations, ViewSettings,
 };
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::{RunId, ScheduleId, WorkspaceId};
 use tp_domain::operation::OperationKind;
 use tp_domain::run::OperationRun;
@@ -107,9 +108,12 @@ pub(super) async fn in_workspace(
             let note = Some("It is done with what the schedule says today.");
             Ok(Again { all: of_schedule(app, scope, run).await?, failed, note })
         }
-        Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_) => {
-            Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING })
-        }
+        Ok(
+            OperationKind::InventorySync
+            | OperationKind::BackupCreate
+            | OperationKind::ConnectionVerify,
+        )
+        | Err(_) => Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING }),
     }
 }
 
@@ -268,6 +272,17 @@ pub(crate) async fn start_again(
             let started = app.starter.retry(&scope, id, only, how).await?;
             Ok((started, scope.tenant().clone()))
         }
+        Ok(OperationKind::ConnectionVerify) if only == RetryOnly::Failed => {
+            Err(WebError::Conflict(
+                "A check is done as a whole: its answers belong together.".to_owned(),
+            ))
+        }
+        Ok(OperationKind::ConnectionVerify) => {
+            let scope = app.store.enter::<StartConnectionVerify>(actor, tenant).await?;
+            // It has no parts: it is done again as a whole, with its own identity.
+            let started = app.starter.start(&scope, &VerifyConnection, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
         Ok(OperationKind::ScheduleExecute | OperationKind::RunsPrune) | Err(_) => {
             Err(WebError::Conflict("Runs of this kind cannot be tried again by hand.".to_owned()))
         }
@@ -307,8 +322,14 @@ pub(crate) async fn start_again_in_workspace(
             let scope = app.store.enter_workspace::<StartRunsPrune>(actor, workspace).await?;
             Ok(app.starter.start_in_workspace(&scope, &PruneRuns, how).await?)
         }
-        (Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_), _) => {
-            conflict(UNKNOWN)
-        }
+        (
+            Ok(
+                OperationKind::InventorySync
+                | OperationKind::BackupCreate
+                | OperationKind::ConnectionVerify,
+            )
+            | Err(_),
+            _,
+        ) => conflict(UNKNOWN),
     }
 }

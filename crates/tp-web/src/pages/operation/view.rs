@@ -141,6 +141,9 @@ fn facts(run: &OperationRun, home: Home<'_>, now: Timestamp) -> Markup {
                     dt { (key.replace('_', " ")) } dd { (value) }
                 }
             }
+            @if let (Home::Tenant(tenant), Ok(OperationKind::ConnectionVerify)) = (home, run.kind.parse()) {
+                dt { "What it found" } dd { a href=(paths::connection(tenant)) { "View connection" } }
+            }
             @if let Some(parent) = run.parent { dt { "Belongs to" } dd { a href=(Home::Workspace(run.workspace).operation(parent)) { "Scheduled operations" } } }
             @if let Some(old) = run.retry_of { dt { "Tries again" } dd { a href=(home.operation(old)) { "View run" } } }
             dt { "As JSON" } dd { a href=(home.api_run(run.id)) { "Open" } }
@@ -159,7 +162,9 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
             Ok(asked) => schedule_inputs(app, run, &asked),
             Err(_) => other_inputs(run),
         },
-        Ok(OperationKind::RunsPrune) | Err(_) => other_inputs(run),
+        Ok(OperationKind::RunsPrune | OperationKind::ConnectionVerify) | Err(_) => {
+            other_inputs(run)
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tp_domain::access::ViewOperations;
 use tp_domain::backup_create::{BackupSelection, CreateBackup};
+use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::TenantId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{Level, OperationKind, OperationRequest as _};
@@ -100,7 +101,9 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
                 BackupSelection::Policies(_) => None,
             }
         }
-        OperationKind::ScheduleExecute | OperationKind::RunsPrune => None,
+        OperationKind::ConnectionVerify
+        | OperationKind::ScheduleExecute
+        | OperationKind::RunsPrune => None,
     }
 }
 
@@ -335,6 +338,10 @@ impl ScheduleForm {
                 let targets = if whole { self.targets(choices, old)? } else { Targets::Own };
                 (inputs, targets)
             }
+            OperationKind::ConnectionVerify if whole => {
+                (VerifyConnection.inputs(), self.targets(choices, old)?)
+            }
+            OperationKind::ConnectionVerify => (VerifyConnection.inputs(), Targets::Own),
             OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {
                     (old.inputs.clone(), old.targets.clone())

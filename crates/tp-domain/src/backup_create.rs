@@ -132,14 +132,12 @@ fn parse_policies(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option
     };
     let mut policies = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
-        match item.as_str().and_then(|text| text.parse::<PolicyId>().ok()) {
-            Some(id) => policies.push(id),
-            None => {
-                let detail = "must be the id of a policy; GET …/policies lists them";
-                errors.push(InputError::at(format!("/policies/{index}"), detail));
-                break;
-            }
-        }
+        let Some(id) = item.as_str().and_then(|text| text.parse::<PolicyId>().ok()) else {
+            let detail = "must be the id of a policy; GET …/policies lists them";
+            errors.push(InputError::at(format!("/policies/{index}"), detail));
+            break;
+        };
+        policies.push(id);
     }
     Some(policies)
 }

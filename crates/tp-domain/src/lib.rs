@@ -4,6 +4,7 @@
 //! Reading order: [`ids`] and [`time`], then who acts ([`actor`], [`access`]), then what is watched
 //! ([`tenant`], [`policy`]), then the heart: [`operation`], [`run`], [`counts`], [`reason`].
 
+mod kinds;
 mod words;
 
 pub mod access;

@@ -147,7 +147,6 @@ impl CreateBackupOperation {
     }
 
     /// The types to read, and of which only some policies are wanted.
-    #[expect(clippy::type_complexity, reason = "both halves are used once, by the caller")]
     async fn selected(
         &self,
         run: &ClaimedRun,

@@ -267,7 +267,6 @@ impl ClaimedRun {
     }
 
     /// What the set holds and lacks, each policy with the address of its content in hex.
-    #[expect(clippy::type_complexity, reason = "a list of types and a list of items")]
     pub async fn backup_contents(
         &self,
         set: BackupId,

@@ -65,7 +65,7 @@ impl World {
             .collect()
     }
 
-    async fn change(&self, key: &str, id: &str, change: &Value) {
+    async fn change_object(&self, key: &str, id: &str, change: &Value) {
         let tenant = self.sim.sim.tenants()[0].id;
         let body = json!({
             "tenant": tenant, "type": key, "action": "change", "id": id, "patch": change,
@@ -87,7 +87,7 @@ fn differences(at: &str, kept: &Json, held: &Value, found: &mut Vec<String>) {
             _ if MASKED.contains(&name.as_str()) => {}
             Json::Array(elements) if elements.is_empty() && other.is_null() => {}
             Json::Object(_) => differences(&format!("{at}/{name}"), value, other, found),
-            Json::Array(elements) if elements.iter().any(|one| one.is_object()) => {
+            Json::Array(elements) if elements.iter().any(Json::is_object) => {
                 let others = other.as_array().cloned().unwrap_or_default();
                 if elements.len() != others.len() {
                     found.push(format!("{at}/{name}: {} of {}", elements.len(), others.len()));
@@ -164,7 +164,7 @@ async fn a_change_is_one_new_version_and_a_broken_type_is_said() {
         world.backup(request()).await;
         let (id, _) = world.state("deviceConfiguration").await.pop_first().unwrap();
         world
-            .change(
+            .change_object(
                 "deviceConfiguration",
                 &id,
                 &json!({"description": "changed", "lastModifiedDateTime": "2026-02-01T00:00:00Z"}),

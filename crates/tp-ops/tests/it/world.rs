@@ -36,8 +36,8 @@ pub(crate) struct World {
     pub(crate) sim: SpawnedSim,
     pub(crate) worker: Worker,
     pub(crate) tools: Tools,
-    /// The folder of the payload store.
-    pub(crate) folder: tempfile::TempDir,
+    /// The folder of the payload store: it goes with the world.
+    _folder: tempfile::TempDir,
     actor: Actor,
 }
 
@@ -103,7 +103,7 @@ impl World {
             WorkerOptions::default(),
             Arc::new(SystemJitter),
         );
-        Self { db, sim, worker, tools, folder, actor }
+        Self { db, sim, worker, tools, _folder: folder, actor }
     }
 
     pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {

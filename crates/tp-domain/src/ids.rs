@@ -97,6 +97,10 @@ id! {
     DataKeyId;
     /// One stored object of a payload. Never used again for another object, not even of the same payload.
     CopyId;
+    /// One restore: its draft, plan, confirm and results.
+    RestoreId;
+    /// One write that is written down before it is sent.
+    IntentId;
     /// One process that takes work. Made at process start, never a host name.
     WorkerId;
 }

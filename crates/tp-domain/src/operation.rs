@@ -15,6 +15,8 @@ words! {
         InventorySync => "inventory.sync",
         /// Captures policies in full into a backup set.
         BackupCreate => "backup.create",
+        /// Carries out a restore's confirmed plan.
+        RestoreExecute => "restore.execute",
         /// Starts a schedule's work in many tenants and ends when all of it has ended.
         ScheduleExecute => "schedule.execute",
         /// Deletes finished runs that are older than the workspace keeps them.
@@ -63,6 +65,8 @@ pub enum IdentityRule {
     Selection,
     /// The same slot of the same schedule.
     Slot,
+    /// The same plan of the same restore.
+    Plan,
 }
 
 /// Where runs of a kind live.
@@ -166,6 +170,24 @@ impl OperationKind {
                 schedulable: true,
                 retry_failed: false,
                 spec: "specs/004-snapshots/spec.md",
+            },
+            Self::RestoreExecute => KindFacts {
+                label_en: "Restore",
+                label_de: "Wiederherstellung",
+                description: "Writes what a confirmed plan says into the tenant and reads it back.",
+                description_de: "Schreibt in den Mandanten, was ein bestätigter Plan sagt, und liest es zurück.",
+                capability: Capability::RestoreExecute,
+                level: Level::Tenant,
+                lane: Lane::Restore,
+                identity: IdentityRule::Plan,
+                unit: "objects",
+                context_keys: &["restore", "outcomes", "half_done"],
+                retry: RetryPolicy::USUAL,
+                expected_seconds: 1_800,
+                superseded_by_success: false,
+                schedulable: false,
+                retry_failed: true,
+                spec: "specs/005-restore/spec.md",
             },
             Self::ScheduleExecute => KindFacts {
                 label_en: "Scheduled operations",

@@ -5,6 +5,7 @@
 //! an [`outcome::ItemOutcome`]. Nothing is written without a [`warrant::WriteWarrant`].
 
 pub mod execute;
+pub mod intent;
 pub mod outcome;
 pub mod plan;
 pub mod record;

@@ -40,6 +40,9 @@ mod progress;
 mod prune;
 mod queue;
 mod rewrap;
+mod restore_rows;
+mod restore_work;
+mod restores;
 mod run_reads;
 mod run_rows;
 mod runs;
@@ -84,6 +87,8 @@ pub use payloads::{Condemned, Outdated, PayloadPlace, PayloadWant, PayloadWritte
 pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
 pub use progress::Progress;
 pub use rewrap::Rewrapped;
+pub use restore_work::{ConfirmedPlan, OpenIntent};
+pub use restores::{Confirm, Confirmed, RestoreRefused};
 pub use run_reads::{COUNT_CAP, RunCursor, RunFilter, RunPage, RunTab, TabCounts};
 pub use runs::{HowStarted, IdempotencyKey, StartRefused, Started};
 pub use schedules::{Fired, LONGEST_SCHEDULE_NAME, LONGEST_SPREAD, NewSchedule, ScheduleChanged};

@@ -21,6 +21,7 @@ macro_rules! migrations {
                 include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
             ),
             (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
+            (6, "restores", include_str!(concat!("../migrations/", $folder, "/0006_restores.sql"))),
         ]
     };
 }

@@ -3,7 +3,7 @@
 use crate::item::ItemState;
 use crate::policy::PolicyType;
 use crate::reason::ReasonCode;
-use crate::restore::plan::PayloadRef;
+use crate::restore::plan::{Fingerprint, PayloadRef};
 use crate::time::Timestamp;
 use crate::words::words;
 
@@ -68,6 +68,8 @@ pub struct ItemResult {
     pub differences: Vec<String>,
     /// Graph's id of the request that failed.
     pub graph_request_id: Option<String>,
+    /// What the object was like when the run let go of it, where it was read.
+    pub left: Option<Fingerprint>,
 }
 
 impl ItemResult {
@@ -81,6 +83,7 @@ impl ItemResult {
             step: None,
             differences: Vec::new(),
             graph_request_id: None,
+            left: None,
         }
     }
 }

@@ -226,8 +226,12 @@ impl RestorePlan {
         }
         let mut seen: BTreeMap<&str, NodeAction> = BTreeMap::new();
         for node in &self.nodes {
-            if node.key.is_empty() || node.key.chars().count() > 300 {
-                return bad(node, "a key has 1 to 300 characters");
+            let length = node.key.chars().count();
+            if !(1..=300).contains(&length) || node.key.chars().any(char::is_control) {
+                return bad(
+                    node,
+                    "a key has 1 to 300 characters, none of them a control character",
+                );
             }
             for bind in &node.binds {
                 if !seen.get(bind.node.as_str()).is_some_and(|action| action.writes()) {

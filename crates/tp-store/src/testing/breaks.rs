@@ -62,6 +62,18 @@ break_points! {
     RollUpEndWritten = "roll-up-end-written",
     /// A roll-up that ended its parent is committed.
     RollUpEndCommitted = "roll-up-end-committed",
+    /// A write into a tenant is written down.
+    IntentWritten = "intent-written",
+    /// A write into a tenant is written down and committed; it is not sent.
+    IntentCommitted = "intent-committed",
+    /// What came of a write is written.
+    SettledWritten = "settled-written",
+    /// What came of a write is committed and not answered.
+    SettledCommitted = "settled-committed",
+    /// What came of an object of a restore is written.
+    ResultWritten = "result-written",
+    /// What came of an object of a restore is committed and not answered.
+    ResultCommitted = "result-committed",
     /// A slot is written with its run.
     SlotWritten = "slot-written",
     /// A slot is committed with its run; nobody was rung.
@@ -92,6 +104,11 @@ const fn place(point: BreakPoint) -> usize {
 pub fn break_at(point: BreakPoint, tell: fn()) {
     let _ = TELL.set(tell);
     ARMED.store(place(point), Ordering::SeqCst);
+}
+
+/// Lets everybody pass again.
+pub fn break_nowhere() {
+    ARMED.store(0, Ordering::SeqCst);
 }
 
 /// The other side of [`break_at`].

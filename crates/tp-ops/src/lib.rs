@@ -6,6 +6,7 @@ mod sign_in;
 pub mod backup_create;
 pub mod execute_schedule;
 pub mod prune_runs;
+pub mod restore_execute;
 pub mod sync_inventory;
 
 use std::sync::Arc;

@@ -42,13 +42,17 @@ const LIST: &str = concat!(
 const PLAN_GET: &str = "\
 SELECT bytes FROM restore_plans WHERE scope_id = $1 AND restore_id = $2 AND plan_hash = $3";
 const ITEMS: &str = "\
-SELECT item_key, position, policy_type, name, action, graph_id, outcome, reason, half_done, step, differences,
-       graph_request_id, left_fingerprint, safety_id, safety_sha256, completed_at
+SELECT item_key, position, policy_type, name, action, graph_id, outcome, reason, cause, half_done, step,
+       differences, graph_request_id, left_fingerprint, safety_id, safety_sha256, completed_at
 FROM restore_items WHERE scope_id = $1 AND restore_id = $2 ORDER BY position";
 const INTENTS: &str = "\
-SELECT id, item_key, step, step_key, method, path, body_hash, adds, before_fingerprint, object_id, listed, state,
+SELECT id, item_key, run_id, step, step_key, method, path, body_hash, adds, before_fingerprint, object_id, listed, state,
        reply_lost, sent, approval_code, approval_asked_at, at
 FROM write_intents WHERE scope_id = $1 AND restore_id = $2 ORDER BY at, id";
+const INTENTS_OF: &str = "\
+SELECT id, item_key, run_id, step, step_key, method, path, body_hash, adds, before_fingerprint, object_id, listed,
+       state, reply_lost, sent, approval_code, approval_asked_at, at
+FROM write_intents WHERE scope_id = $1 AND restore_id = $2 AND item_key = $3 ORDER BY at, id";
 
 #[derive(sqlx::FromRow)]
 struct RestoreRow {
@@ -117,6 +121,7 @@ struct ItemRow {
     graph_id: Option<String>,
     outcome: Option<String>,
     reason: Option<String>,
+    cause: Option<String>,
     half_done: bool,
     step: Option<String>,
     differences: String,
@@ -133,19 +138,22 @@ impl TryFrom<ItemRow> for RestoreItem {
     fn try_from(row: ItemRow) -> Result<Self, StoreError> {
         let bad = |column| bad_row("restore_items", column);
         let reason = row.reason.as_deref().map(str::parse).transpose();
+        let cause = row.cause.as_deref().map(str::parse).transpose();
         let left = row.left_fingerprint.as_deref().map(str::parse).transpose();
+        let left = left.map_err(|_| bad("left_fingerprint"))?;
         let result = match row.outcome {
             None => None,
             Some(outcome) => Some(ItemResult {
                 outcome: outcome.parse().map_err(|_| bad("outcome"))?,
                 reason: reason.map_err(|_| bad("reason"))?,
+                cause: cause.map_err(|_| bad("cause"))?,
                 graph_id: row.graph_id,
                 half_done: row.half_done,
                 step: row.step,
                 differences: serde_json::from_str(&row.differences)
                     .map_err(|_| bad("differences"))?,
                 graph_request_id: row.graph_request_id,
-                left: left.map_err(|_| bad("left_fingerprint"))?,
+                left: left.clone(),
             }),
         };
         Ok(Self {
@@ -155,6 +163,7 @@ impl TryFrom<ItemRow> for RestoreItem {
             name: row.name,
             action: row.action,
             result,
+            left,
             safety: match (row.safety_id, row.safety_sha256) {
                 (Some(id), Some(sha256)) => Some(PayloadRef { id, sha256 }),
                 _ => None,
@@ -168,6 +177,7 @@ impl TryFrom<ItemRow> for RestoreItem {
 struct IntentRow {
     id: Uuid,
     item_key: String,
+    run_id: Uuid,
     step: String,
     step_key: String,
     method: String,
@@ -195,6 +205,7 @@ impl TryFrom<IntentRow> for WriteIntent {
         Ok(Self {
             id: IntentId::from_uuid(row.id),
             item: row.item_key,
+            run: RunId::from_uuid(row.run_id),
             asked: NewIntent {
                 step: row.step,
                 step_key: row.step_key,
@@ -257,6 +268,17 @@ pub(crate) async fn intents_of(
     restore: Uuid,
 ) -> Result<Vec<WriteIntent>, StoreError> {
     let rows: Vec<IntentRow> = tx.all(stmt!(INTENTS, scope, restore)).await?;
+    rows.into_iter().map(WriteIntent::try_from).collect()
+}
+
+/// The writes of one item.
+pub(crate) async fn intents_of_item(
+    tx: &mut Tx,
+    scope: Uuid,
+    restore: Uuid,
+    item: &str,
+) -> Result<Vec<WriteIntent>, StoreError> {
+    let rows: Vec<IntentRow> = tx.all(stmt!(INTENTS_OF, scope, restore, item)).await?;
     rows.into_iter().map(WriteIntent::try_from).collect()
 }
 

@@ -30,7 +30,7 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::items::END;
 use crate::progress::Progress;
-use crate::restore_rows::{intents_of, items_of, locked, plan_of};
+use crate::restore_rows::{intents_of_item, items_of, locked, plan_of};
 use crate::stmt::stmt;
 
 const ENTRA: &str = "SELECT entra_tenant_id FROM tenants WHERE id = $1";
@@ -48,14 +48,14 @@ ON CONFLICT (scope_id, restore_id, item_key) DO NOTHING";
 // What a new run does again has no result yet. What was left and kept stays.
 const ITEMS_AGAIN: &str = "\
 UPDATE restore_items
-SET run_id = $3, outcome = NULL, reason = NULL, half_done = FALSE, step = NULL, differences = '[]',
+SET run_id = $3, outcome = NULL, reason = NULL, cause = NULL, half_done = FALSE, step = NULL, differences = '[]',
     graph_request_id = NULL, completed_at = NULL
 WHERE scope_id = $1 AND restore_id = $2 AND run_id <> $3
   AND item_key IN (SELECT item_key FROM run_items WHERE scope_id = $1 AND run_id = $3)";
 const RESULT: &str = "\
 UPDATE restore_items
 SET outcome = $4, reason = $5, graph_id = COALESCE($6, graph_id), half_done = $7, step = $8, differences = $9,
-    graph_request_id = $10, left_fingerprint = COALESCE($11, left_fingerprint), completed_at = $12
+    graph_request_id = $10, left_fingerprint = COALESCE($11, left_fingerprint), completed_at = $12, cause = $13
 WHERE scope_id = $1 AND restore_id = $2 AND item_key = $3";
 const SAFETY: &str = "\
 UPDATE restore_items SET safety_id = $4, safety_sha256 = $5
@@ -290,14 +290,13 @@ impl ConfirmedPlan {
         read.await
     }
 
-    /// Each write so far, in the order in which they were written down.
-    pub async fn intents(&self) -> Result<Vec<WriteIntent>, StoreError> {
+    /// Each write of an item so far, in the order in which they were written down.
+    pub async fn intents(&self, item: &str) -> Result<Vec<WriteIntent>, StoreError> {
         let (scope, restore) = (self.claimed.scope, self.restore.uuid());
-        let reach = self.claimed.reach();
-        let read = self
-            .store
-            .db
-            .read(reach, |tx| Box::pin(async move { intents_of(tx, scope, restore).await }));
+        let (reach, item) = (self.claimed.reach(), item.to_owned());
+        let read = self.store.db.read(reach, |tx| {
+            Box::pin(async move { intents_of_item(tx, scope, restore, &item).await })
+        });
         read.await
     }
 
@@ -481,6 +480,7 @@ async fn end_item(
         result.graph_request_id.clone(),
         result.left.as_ref().map(|left| left.as_str().to_owned()),
         is_over.then_some(now),
+        result.cause.map(ReasonCode::as_str),
     ))
     .await?;
     if !is_over {

@@ -1,6 +1,6 @@
 //! A write that is written down before it is sent (TRUST P4, T14).
 
-use crate::ids::IntentId;
+use crate::ids::{IntentId, RunId};
 use crate::restore::plan::{BodyHash, Fingerprint};
 use crate::time::Timestamp;
 use crate::words::words;
@@ -62,6 +62,8 @@ pub struct WriteIntent {
     pub id: IntentId,
     /// The item's key.
     pub item: String,
+    /// The run that wrote it down.
+    pub run: RunId,
     /// What was written down.
     pub asked: NewIntent,
     /// What is known of it.

@@ -58,6 +58,8 @@ pub struct ItemResult {
     pub outcome: ItemOutcome,
     /// Why not as planned.
     pub reason: Option<ReasonCode>,
+    /// Why the step failed, where the reason is that the object is half done.
+    pub cause: Option<ReasonCode>,
     /// Its Graph id, once it has one.
     pub graph_id: Option<String>,
     /// Something of it was written before it failed: the policy, and not its assignments, for instance.
@@ -78,6 +80,7 @@ impl ItemResult {
         Self {
             outcome,
             reason,
+            cause: None,
             graph_id: None,
             half_done: false,
             step: None,
@@ -103,6 +106,8 @@ pub struct RestoreItem {
     pub action: String,
     /// What came of it; none while it has not been begun.
     pub result: Option<ItemResult>,
+    /// What the object was like when a run let go of it: a retry expects it so.
+    pub left: Option<Fingerprint>,
     /// Where the object is kept as it was before the first write.
     pub safety: Option<PayloadRef>,
     /// When it ended.

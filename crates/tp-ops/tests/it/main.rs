@@ -1,4 +1,4 @@
-//! inventory.sync against the simulator, on both databases.
+//! Operations against the simulator, on both databases.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
@@ -7,5 +7,6 @@ mod hostile;
 mod pacing;
 mod proofs;
 mod reading;
+mod restores;
 mod sync;
 mod world;

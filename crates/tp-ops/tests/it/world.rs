@@ -32,6 +32,7 @@ pub(crate) struct World {
     /// The folder of the payload store.
     pub(crate) folder: tempfile::TempDir,
     actor: Actor,
+    pub(crate) actor: Actor,
 }
 
 /// The corpus, where it is there.
@@ -97,6 +98,7 @@ impl World {
             Arc::new(SystemJitter),
         );
         Self { db, sim, worker, tools, folder, actor }
+        Self { db, sim, worker, tools, actor }
     }
 
     pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {

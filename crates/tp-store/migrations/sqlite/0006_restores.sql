@@ -61,6 +61,7 @@ CREATE TABLE restore_items (
   outcome TEXT CHECK (outcome IN ('verified', 'written_but_differs', 'failed', 'refused', 'skipped',
                                   'awaiting_external_approval', 'unknown_outcome')),
   reason TEXT,
+  cause TEXT,
   half_done INTEGER NOT NULL DEFAULT 0,
   step TEXT,
   differences TEXT NOT NULL DEFAULT '[]',

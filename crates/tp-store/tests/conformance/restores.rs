@@ -292,7 +292,7 @@ async fn a_write_is_written_down_before_it_is_sent() {
         assert!(matches!(second, Err(StoreError::Conflict(_))), "one write in flight: {second:?}");
         let parked = Settled { approval_code: Some("code-1".to_owned()), ..Settled::default() };
         plan.intent_settle(open.intent(), IntentState::Parked, parked).await.unwrap();
-        let known = plan.intents().await.unwrap();
+        let known = plan.intents("a").await.unwrap();
         assert_eq!(known[0].state, IntentState::Parked);
         assert_eq!(known[0].asked, intent("object"), "{}", world.db.name());
         assert!(known[0].approval_asked_at.is_some());

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use tp_catalog::contract::{Contract, ListShape};
+use tp_catalog::parts::Order;
 use tp_domain::reason::ReasonCode;
 
 use crate::error::GraphError;
@@ -47,10 +48,20 @@ impl GraphSession {
         let known = |_: &Contract, _: &Value| false;
         let mut reads = self.fill(&[contract], &[reading], vec![listed], &known).await;
         match reads.pop().map(|(_, read)| read) {
-            Some(Read::Full(mut full)) => match full.faults.pop() {
-                None => Ok(Some(*full)),
-                Some(fault) => Err(fault.error),
-            },
+            Some(Read::Full(mut full)) => {
+                // A part that is one thing, and that an object need not have.
+                let absent = |part: &str| {
+                    let mut parts = contract.subresources.iter();
+                    parts.any(|one| one.name == part && one.order == Order::One)
+                };
+                full.faults.retain(|fault| {
+                    fault.error.reason() != ReasonCode::ItemGone || !absent(&fault.part)
+                });
+                match full.faults.pop() {
+                    None => Ok(Some(*full)),
+                    Some(fault) => Err(fault.error),
+                }
+            }
             Some(Read::Gone(_)) => Ok(None),
             Some(Read::Unchanged(_)) | None => Err(malformed()),
         }

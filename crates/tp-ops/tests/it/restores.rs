@@ -149,6 +149,21 @@ impl Bench {
         control(&self.world.sim, reqwest::Method::POST, "objects", Some(change)).await;
     }
 
+    /// Three generated objects of each of these types, in the place of what there is.
+    pub(crate) async fn fill(&self, keys: &[&str]) {
+        let types: HashMap<&str, u32> = keys.iter().map(|key| (*key, 3)).collect();
+        let fill = json!({"tenant": self.tenant, "types": types, "seed": 3});
+        control(&self.world.sim, reqwest::Method::POST, "estate", Some(fill)).await;
+    }
+
+    /// An object as the simulator holds it, secrets in clear.
+    pub(crate) async fn held(&self, key: &str, id: &str) -> Value {
+        let path = format!("state?tenant={}&type={key}", self.tenant);
+        let state = control(&self.world.sim, reqwest::Method::GET, &path, None).await;
+        let objects = state["objects"].as_array().unwrap();
+        objects.iter().find(|object| object["id"] == *id).cloned().unwrap_or(Value::Null)
+    }
+
     /// What has been written since a number: method and path, as they reached the service.
     pub(crate) async fn written(&self, since: u64) -> Vec<(String, String, u64)> {
         let path = format!("writes?since={since}&tenant={}", self.tenant);

@@ -339,7 +339,6 @@ impl ConfirmedPlan {
                         now,
                     ))
                     .await?;
-                    break_point!(IntentWritten);
                     Ok(())
                 })
             })
@@ -401,7 +400,6 @@ impl ConfirmedPlan {
                             now,
                         ))
                         .await?;
-                    break_point!(SettledWritten);
                     Ok(changed)
                 })
             })
@@ -437,7 +435,6 @@ impl ConfirmedPlan {
                 Box::pin(async move {
                     claimed.check(tx).await?;
                     let ended = end_item(tx, &*ids, claimed, restore, &item, result).await?;
-                    break_point!(ResultWritten);
                     Ok(ended)
                 })
             })

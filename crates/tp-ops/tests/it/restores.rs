@@ -7,6 +7,7 @@ mod steps;
 mod types;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,13 +15,15 @@ use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
 use tp_catalog::contract::Contract;
 use tp_catalog::readback::fingerprint;
-use tp_domain::access::{ExecuteRestores, PreviewRestore};
+use tp_domain::access::{ExecuteRestores, PreviewRestore, Role};
 use tp_domain::ids::{RestoreId, RunId, TenantId, WorkerId};
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::restore::intent::WriteIntent;
 use tp_domain::restore::outcome::{ItemOutcome, ItemResult, RestoreItem};
-use tp_domain::restore::plan::{Base, BodyHash, NodeAction, PayloadRef, PlanNode, RestorePlan};
+use tp_domain::restore::plan::{
+    Base, BodyHash, FrozenPlan, NodeAction, PayloadRef, PlanHash, PlanNode, RestorePlan,
+};
 use tp_domain::run::OperationRun;
 use tp_engine::jitter::SystemJitter;
 use tp_engine::worker::{Worker, WorkerOptions};
@@ -31,26 +34,46 @@ use tp_ops::restore_execute::{
     payload_bytes,
 };
 use tp_sim::faults::Fault;
-use tp_store::{Confirm, Confirmed, HowStarted, TenantRef, TenantScope};
+use tp_store::{Confirm, Confirmed, HowStarted, NewUser, TenantRef, TenantScope};
 use uuid::Uuid;
 
 use crate::reading::{Silent, control};
 use crate::world::{World, worlds};
 
+/// What a test does in the middle of a restore.
+type Hook = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
 /// A payload store in memory: the port is what is tested here, not a store.
-#[derive(Debug, Default)]
-pub(crate) struct Kept(Mutex<HashMap<String, Vec<u8>>>);
+#[derive(Default)]
+pub(crate) struct Kept {
+    payloads: Mutex<HashMap<String, Vec<u8>>>,
+    /// Called when so many objects have been kept as they were: right before a write.
+    hook: Mutex<Option<(usize, Hook)>>,
+    captures: AtomicUsize,
+}
+
+impl std::fmt::Debug for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
 
 impl Kept {
     fn put(&self, bytes: Vec<u8>) -> PayloadRef {
         let sha256 = BodyHash::of_bytes(&bytes).as_str().to_owned();
         let at = PayloadRef { id: format!("kept-{sha256}"), sha256 };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(at.id.clone(), bytes);
+        let mut payloads = self.payloads.lock().unwrap_or_else(PoisonError::into_inner);
+        payloads.insert(at.id.clone(), bytes);
         at
     }
 
     pub(crate) fn get(&self, at: &PayloadRef) -> Option<Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&at.id).cloned()
+        self.payloads.lock().unwrap_or_else(PoisonError::into_inner).get(&at.id).cloned()
+    }
+
+    /// Before the write of the object with that number, counted from one.
+    pub(crate) fn before(&self, number: usize, hook: Hook) {
+        *self.hook.lock().unwrap_or_else(PoisonError::into_inner) = Some((number, hook));
     }
 }
 
@@ -67,7 +90,18 @@ impl RestorePayloads for Kept {
         &self,
         capture: SafetyCapture,
     ) -> BoxFuture<'_, Result<PayloadRef, PayloadUnavailable>> {
-        Box::pin(async move { Ok(self.put(capture.bytes)) })
+        Box::pin(async move {
+            let at = self.put(capture.bytes);
+            let number = self.captures.fetch_add(1, Ordering::SeqCst) + 1;
+            let hook = {
+                let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
+                hook.as_ref().filter(|(at, _)| *at == number).map(|(_, hook)| Arc::clone(hook))
+            };
+            if let Some(hook) = hook {
+                hook().await;
+            }
+            Ok(at)
+        })
     }
 }
 
@@ -151,17 +185,43 @@ impl Bench {
 
     /// Three generated objects of each of these types, in the place of what there is.
     pub(crate) async fn fill(&self, keys: &[&str]) {
-        let types: HashMap<&str, u32> = keys.iter().map(|key| (*key, 3)).collect();
+        self.fill_with(keys, 3).await;
+    }
+
+    pub(crate) async fn fill_with(&self, keys: &[&str], count: u32) {
+        let types: HashMap<&str, u32> = keys.iter().map(|key| (*key, count)).collect();
         let fill = json!({"tenant": self.tenant, "types": types, "seed": 3});
         control(&self.world.sim, reqwest::Method::POST, "estate", Some(fill)).await;
     }
 
-    /// An object as the simulator holds it, secrets in clear.
-    pub(crate) async fn held(&self, key: &str, id: &str) -> Value {
+    /// The objects of a type as the simulator holds them, secrets in clear.
+    pub(crate) async fn all_held(&self, key: &str) -> Vec<Value> {
         let path = format!("state?tenant={}&type={key}", self.tenant);
         let state = control(&self.world.sim, reqwest::Method::GET, &path, None).await;
-        let objects = state["objects"].as_array().unwrap();
-        objects.iter().find(|object| object["id"] == *id).cloned().unwrap_or(Value::Null)
+        state["objects"].as_array().cloned().unwrap_or_default()
+    }
+
+    pub(crate) async fn held(&self, key: &str, id: &str) -> Value {
+        let objects = self.all_held(key).await;
+        objects.into_iter().find(|object| object["id"] == *id).unwrap_or(Value::Null)
+    }
+
+    /// Somebody else makes an object.
+    pub(crate) async fn late(&self, key: &str, object: Value) {
+        let add = json!({"tenant": self.tenant, "type": key, "action": "add", "object": object});
+        control(&self.world.sim, reqwest::Method::POST, "objects", Some(add)).await;
+    }
+
+    /// A second owner, so that the first may be demoted.
+    pub(crate) async fn second_owner(&self) {
+        let new = NewUser {
+            email: "second@example.com".to_owned(),
+            name: "Second".to_owned(),
+            password_hash: "x".to_owned(),
+            role: Role::Owner,
+        };
+        let workspace = self.world.actor.workspace();
+        self.world.db.store.console().user_create(workspace, new).await.unwrap();
     }
 
     /// What has been written since a number: method and path, as they reached the service.
@@ -235,19 +295,27 @@ impl Bench {
         self.world.db.store.enter(&self.world.actor, &contoso).await.unwrap()
     }
 
-    /// Freezes and confirms a plan: its run is queued.
-    pub(crate) async fn confirm(&self, plan: RestorePlan) -> (RestoreId, RunId) {
+    pub(crate) async fn preview(&self, plan: RestorePlan) -> (RestoreId, FrozenPlan) {
         let contoso = TenantRef::parse("contoso").unwrap();
         let store = &self.world.db.store;
-        self.world.db.clock.advance(Duration::from_secs(1));
         let preview = store.enter::<PreviewRestore>(&self.world.actor, &contoso).await.unwrap();
         let id = preview.restore_create(false, None).await.unwrap();
-        let frozen = preview.restore_freeze(id, plan, None).await.unwrap();
-        let confirm = Confirm {
-            plan_hash: frozen.hash().clone(),
+        (id, preview.restore_freeze(id, plan, None).await.unwrap())
+    }
+
+    pub(crate) fn say(&self, hash: &PlanHash) -> Confirm {
+        Confirm {
+            plan_hash: hash.clone(),
             typed_domain: self.domain.clone(),
             reason: "A test of restores".to_owned(),
-        };
+        }
+    }
+
+    /// Freezes and confirms a plan: its run is queued.
+    pub(crate) async fn confirm(&self, plan: RestorePlan) -> (RestoreId, RunId) {
+        self.world.db.clock.advance(Duration::from_secs(1));
+        let (id, frozen) = self.preview(plan).await;
+        let confirm = self.say(frozen.hash());
         let scope = self.scope().await;
         match scope.restore_confirm(id, confirm, HowStarted::default()).await.unwrap() {
             Confirmed::Run(started) => (id, started.run().id),
@@ -306,6 +374,40 @@ fn worker(world: &World, kept: &Arc<Kept>, number: u128) -> Worker {
         WorkerOptions::default(),
         Arc::new(SystemJitter),
     )
+}
+
+/// A plain policy that can be made and changed at will.
+pub(crate) const PLAIN: &str = "deviceCategory";
+
+impl Bench {
+    /// So many plain policies, each with a node that gives it a new description.
+    pub(crate) async fn updates(&self, count: u32) -> Vec<PlanNode> {
+        self.fill_with(&[PLAIN], count).await;
+        let mut nodes = Vec::new();
+        for id in self.ids(PLAIN).await {
+            let live = self.read(PLAIN, &id).await.unwrap();
+            let mut wanted = live.object.clone();
+            wanted["description"] = format!("as it was {id}").into();
+            nodes.push(self.update(PLAIN, &live, self.wanted(&wanted, None)));
+        }
+        assert_eq!(nodes.len(), count as usize);
+        nodes
+    }
+
+    /// So many nodes that make a plain policy each.
+    pub(crate) fn creates(&self, count: usize) -> Vec<PlanNode> {
+        let node = |number| {
+            let name = format!("made {number}");
+            let wanted = self.wanted(&json!({"displayName": name, "description": "new"}), None);
+            self.create(PLAIN, &name, wanted)
+        };
+        (0..count).map(node).collect()
+    }
+
+    /// How many plain policies of that name there are.
+    pub(crate) async fn named(&self, name: &str) -> usize {
+        self.session.ids_named(self.contract(PLAIN), None, Some(name)).await.unwrap().len()
+    }
 }
 
 /// An assignment to a group.

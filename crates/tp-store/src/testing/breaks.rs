@@ -25,6 +25,11 @@ macro_rules! break_points {
                     $(Self::$point => $text,)+
                 }
             }
+
+            /// Whether it lies in a restore: the proofs of restores stop there.
+            pub const fn is_of_restores(self) -> bool {
+                matches!(self, Self::IntentCommitted | Self::SettledCommitted | Self::ResultCommitted)
+            }
         }
     };
 }
@@ -62,16 +67,10 @@ break_points! {
     RollUpEndWritten = "roll-up-end-written",
     /// A roll-up that ended its parent is committed.
     RollUpEndCommitted = "roll-up-end-committed",
-    /// A write into a tenant is written down.
-    IntentWritten = "intent-written",
     /// A write into a tenant is written down and committed; it is not sent.
     IntentCommitted = "intent-committed",
-    /// What came of a write is written.
-    SettledWritten = "settled-written",
     /// What came of a write is committed and not answered.
     SettledCommitted = "settled-committed",
-    /// What came of an object of a restore is written.
-    ResultWritten = "result-written",
     /// What came of an object of a restore is committed and not answered.
     ResultCommitted = "result-committed",
     /// A slot is written with its run.

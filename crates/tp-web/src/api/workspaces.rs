@@ -93,6 +93,11 @@ pub(crate) async fn run_start(
         OperationKind::ScheduleExecute => {
             Err(runs::not_here("is not started here: it belongs to its schedule"))
         }
+        OperationKind::InventorySync
+        | OperationKind::RestoreExecute
+        | OperationKind::ScheduleExecute => Err(runs::not_here(
+            "is not started here: inventory.sync and restore.execute belong to a tenant, schedule.execute to its schedule",
+        )),
     }
 }
 

@@ -159,7 +159,7 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
             Ok(asked) => schedule_inputs(app, run, &asked),
             Err(_) => other_inputs(run),
         },
-        Ok(OperationKind::RunsPrune) | Err(_) => other_inputs(run),
+        Ok(OperationKind::RestoreExecute | OperationKind::RunsPrune) | Err(_) => other_inputs(run),
     }
 }
 

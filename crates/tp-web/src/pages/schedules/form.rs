@@ -336,6 +336,10 @@ impl ScheduleForm {
                 (inputs, targets)
             }
             OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
+            OperationKind::InventorySync => (self.sync(choices, old)?.inputs(), Targets::Own),
+            OperationKind::RunsPrune
+            | OperationKind::RestoreExecute
+            | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {
                     (old.inputs.clone(), old.targets.clone())
                 }),

@@ -105,7 +105,10 @@ fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
     command.env("TENANTPILOT_PROVE_FILE", lines).env(postgres::VARIABLE, server.url());
     let status = command.status().context("cargo nextest could not be started")?;
     take_figures(parse(&std::fs::read_to_string(lines).unwrap_or_default()), seen);
-    seen.push(passed("objects are read as they are held, and restored as planned", status.success()));
+    seen.push(passed(
+        "objects are read as they are held, and restored as planned",
+        status.success(),
+    ));
     Ok(())
 }
 

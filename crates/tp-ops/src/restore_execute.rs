@@ -3,9 +3,12 @@
 //! Object after object, in the plan's order: read again, kept as it was, each write written down before it is
 //! sent, read back, compared. What was cut off goes on from what was written down and from what is there.
 
+mod approval;
+mod end;
 mod item;
 mod lost;
 mod payloads;
+mod reading;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,7 +28,8 @@ use tp_graph::session::{Access, GraphSession, WaitObserver};
 use tp_store::{ClaimedRun, ConfirmedPlan, Progress};
 
 use crate::Tools;
-use item::{End, Item};
+use end::End;
+use item::Item;
 pub use payloads::{PayloadUnavailable, RestorePayloads, SafetyCapture, payload_bytes};
 
 /// How long a run waits before it asks again what the second administrators have decided.

@@ -176,9 +176,9 @@ impl ClaimedRun {
     /// An error of the inner result is why it may not begin: the plan is too old, or what is stored does not
     /// fit together.
     pub async fn confirmed_plan(&self) -> Result<Result<ConfirmedPlan, ReasonCode>, StoreError> {
-        let request = match (self.kind(), ExecuteRestore::parse(self.inputs())) {
-            (OperationKind::RestoreExecute, Ok(request)) => request,
-            _ => return Ok(Err(ReasonCode::InternalError)),
+        let asked = (self.kind(), ExecuteRestore::parse(self.inputs()));
+        let (OperationKind::RestoreExecute, Ok(request)) = asked else {
+            return Ok(Err(ReasonCode::InternalError));
         };
         self.records();
         let (claimed, restore) = (self.claimed, request.restore);

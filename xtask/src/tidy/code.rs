@@ -43,7 +43,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (path, text) in tree.rust().filter(|(path, _)| !path.starts_with("crates/tp-store/src/")) {
         for right in WRITE_RIGHTS {
             if let Some(at) = text.find(&format!("impl {right} for")) {
-                let advice = format!("only the store's doors give a {right} (rule I-8); take it from there");
+                let advice =
+                    format!("only the store's doors give a {right} (rule I-8); take it from there");
                 found.push(Finding::new(path, line_at(text, at), "write-rights", advice));
             }
         }

@@ -102,7 +102,10 @@ fn only_the_store_reads_messages_back() {
     assert_eq!(code(&[("crates/tp-store/src/run_rows.rs", text)]), [""; 0]);
 fn only_the_store_gives_the_right_to_write() {
     let forged = "struct A;\nimpl WriteWarrant for A {}";
-    assert_eq!(code(&[("crates/tp-ops/src/a.rs", forged)]), ["crates/tp-ops/src/a.rs:2: write-rights"]);
+    assert_eq!(
+        code(&[("crates/tp-ops/src/a.rs", forged)]),
+        ["crates/tp-ops/src/a.rs:2: write-rights"]
+    );
     assert_eq!(code(&[("crates/tp-store/src/a.rs", forged)]), [""; 0]);
 }
 

@@ -81,7 +81,7 @@ impl Part<'_> {
         let adds = body.get("added").and_then(Value::as_array).is_some_and(|new| !new.is_empty());
         let adds = adds && follow.method == Method::Post;
         let path = fill(&follow.path, self.place, None)?;
-        Ok(vec![self.step(follow, None, path, body, adds)])
+        Ok(vec![step(follow, None, path, body, adds)])
     }
 
     fn for_each(&self, follow: &FollowUp, each: &Pattern) -> Result<Vec<Step>, Unwritable> {
@@ -109,27 +109,9 @@ impl Part<'_> {
             link(&follow.links, &mut body, self.place.base);
             let path = fill(&follow.path, self.place, id)?;
             let adds = follow.method == Method::Post && !follow.path.ends_with("/$ref");
-            steps.push(self.step(follow, Some(element), path, body, adds));
+            steps.push(step(follow, Some(element), path, body, adds));
         }
         Ok(steps)
-    }
-
-    fn step(
-        &self,
-        follow: &FollowUp,
-        element: Option<&Value>,
-        path: String,
-        body: Value,
-        adds: bool,
-    ) -> Step {
-        let key = match element {
-            None => follow.name.clone(),
-            Some(element) => {
-                let hash = BodyHash::of(element);
-                format!("{}/{}", follow.name, &hash.as_str()[..16])
-            }
-        };
-        Step { name: follow.name.clone(), key, method: follow.method, path, body: Some(body), adds }
     }
 
     /// A body that is put together from places of the object.
@@ -190,24 +172,20 @@ impl Part<'_> {
         part.map(|part| part.identity.clone()).unwrap_or_default()
     }
 
-    fn elements<'v>(&self, at: &Pattern, of: &'v Value) -> Vec<&'v Value> {
-        at.values(of).into_iter().filter_map(Value::as_array).flatten().collect()
-    }
-
     fn added(&self, at: &Pattern) -> Vec<Value> {
         let identity = self.identity(at);
-        let live = self.elements(at, self.live.object);
+        let live = elements(at, self.live.object);
         let is_new = |one: &&&Value| !live.iter().any(|own| is_same_element(&identity, one, own));
-        let wanted = self.elements(at, self.wanted.object);
+        let wanted = elements(at, self.wanted.object);
         wanted.iter().filter(is_new).map(|one| plain(one)).collect()
     }
 
     /// Elements that are there with other contents, under the id that they have there.
     fn updated(&self, at: &Pattern) -> Vec<Value> {
         let identity = self.identity(at);
-        let live = self.elements(at, self.live.object);
+        let live = elements(at, self.live.object);
         let mut updated = Vec::new();
-        for wanted in self.elements(at, self.wanted.object) {
+        for wanted in elements(at, self.wanted.object) {
             let twin = live.iter().find(|own| is_same_element(&identity, wanted, own));
             let Some(twin) = twin.filter(|twin| !self.is_as_wanted(at, wanted, twin)) else {
                 continue;
@@ -221,8 +199,8 @@ impl Part<'_> {
 
     fn removed(&self, at: &Pattern) -> Vec<Value> {
         let identity = self.identity(at);
-        let wanted = self.elements(at, self.wanted.object);
-        let live = self.elements(at, self.live.object);
+        let wanted = elements(at, self.wanted.object);
+        let live = elements(at, self.live.object);
         live.iter()
             .filter(|own| !wanted.iter().any(|one| is_same_element(&identity, one, own)))
             .filter_map(|own| own.get("id").cloned())
@@ -239,6 +217,21 @@ impl Part<'_> {
         };
         differences(self.contract, self.schema, &around(wanted), &around(live)).is_empty()
     }
+}
+
+fn elements<'v>(at: &Pattern, of: &'v Value) -> Vec<&'v Value> {
+    at.values(of).into_iter().filter_map(Value::as_array).flatten().collect()
+}
+
+fn step(follow: &FollowUp, element: Option<&Value>, path: String, body: Value, adds: bool) -> Step {
+    let key = match element {
+        None => follow.name.clone(),
+        Some(element) => {
+            let hash = BodyHash::of(element);
+            format!("{}/{}", follow.name, &hash.as_str()[..16])
+        }
+    };
+    Step { name: follow.name.clone(), key, method: follow.method, path, body: Some(body), adds }
 }
 
 /// Whether two elements are of one identity; without one, whether they are equal but for their ids.

@@ -1,7 +1,5 @@
 //! One object of a plan: from reading it again to comparing what was read back.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use tp_catalog::contract::{Contract, RestoreMode, Wall};
 use tp_catalog::readback::{MOST_DIFFERENCES, assignments_differ, differences, fingerprint};
@@ -12,67 +10,30 @@ use tp_domain::reason::{ReasonCode, RetryClass};
 use tp_domain::restore::intent::{IntentState, NewIntent, Settled, WriteIntent};
 use tp_domain::restore::outcome::{ItemOutcome, ItemResult, RestoreItem};
 use tp_domain::restore::plan::{Fingerprint, NodeAction, PlanNode};
-use tp_domain::run::WaitingReason;
 use tp_engine::operation::Stop;
 use tp_graph::error::GraphError;
 use tp_graph::full::FullObject;
-use tp_graph::write::{Approval, GraphWriter, Sent};
+use tp_graph::write::{GraphWriter, Sent};
 
+use super::Work;
+use super::end::{End, Halt, Worked, refused};
 use super::lost::Found;
 use super::payloads::{SafetyCapture, Wanted, bytes_of};
-use super::{Patience, Work};
-
-/// Microsoft's requests for approval live three days (PROTOCOL §7).
-const APPROVAL_LIFE: Duration = Duration::from_hours(72);
 
 /// How often what was lost and has not happened is sent again, where twice is as good as once.
 const SENT_AGAIN: u32 = 2;
-
-/// A longer wait for Graph is not slept through between two looks.
-const LONGEST_LOOK: Duration = Duration::from_mins(5);
-
-/// How an item's work ended for now.
-pub(super) enum End {
-    Result(ItemResult),
-    /// It waits for a second administrator.
-    Parked,
-    /// Its run may not write any more; the result is what is known of this item.
-    Blocked(ItemResult, ReasonCode),
-}
-
-/// Why an item's work goes no further.
-pub(super) enum Halt {
-    /// The item ends.
-    End(End),
-    /// The run stops.
-    Stop(Stop),
-}
-
-impl From<Stop> for Halt {
-    fn from(stop: Stop) -> Self {
-        Self::Stop(stop)
-    }
-}
-
-impl From<tp_store::StoreError> for Halt {
-    fn from(error: tp_store::StoreError) -> Self {
-        Self::Stop(error.into())
-    }
-}
-
-type Step1<T> = Result<T, Halt>;
 
 pub(super) struct Item<'a> {
     pub(super) work: &'a Work<'a>,
     pub(super) node: &'a PlanNode,
     record: &'a RestoreItem,
-    writer: GraphWriter<'a>,
+    pub(super) writer: GraphWriter<'a>,
     base: String,
     contract: Option<&'a Contract>,
     intents: Vec<WriteIntent>,
     /// Steps that Graph has taken, in this run or the one that it goes on from.
-    done: Vec<String>,
-    id: Option<String>,
+    pub(super) done: Vec<String>,
+    pub(super) id: Option<String>,
 }
 
 /// An item that is ready to be written.
@@ -93,7 +54,7 @@ impl Ready<'_> {
     }
 
     /// Where what is there differs from what is wanted.
-    fn differences(&self, live: &FullObject) -> Vec<String> {
+    pub(super) fn differences(&self, live: &FullObject) -> Vec<String> {
         let mut places = differences(self.contract, self.schema, &self.wanted.object, &live.object);
         let there = live.assignments.as_deref().unwrap_or_default();
         if let Some(wanted) = &self.wanted.assignments
@@ -108,10 +69,6 @@ impl Ready<'_> {
 
 pub(super) fn whole(live: &FullObject) -> Whole<'_> {
     Whole { object: &live.object, assignments: live.assignments.as_deref() }
-}
-
-fn refused(reason: ReasonCode) -> Halt {
-    Halt::End(End::Result(ItemResult::of(ItemOutcome::Refused, Some(reason))))
 }
 
 impl<'a> Item<'a> {
@@ -182,7 +139,7 @@ impl<'a> Item<'a> {
         result
     }
 
-    async fn run(&mut self) -> Step1<ItemResult> {
+    async fn run(&mut self) -> Worked<ItemResult> {
         let ready = self.ready().await?;
         if let Some(open) = self.intents.iter().find(|intent| intent.state.is_open()).cloned() {
             self.go_on(&ready, &open).await?;
@@ -227,7 +184,7 @@ impl<'a> Item<'a> {
     }
 
     /// What must be true before anything is written.
-    async fn ready(&self) -> Step1<Ready<'a>> {
+    async fn ready(&self) -> Worked<Ready<'a>> {
         let contract = self.contract.ok_or_else(|| refused(ReasonCode::UnsupportedType))?;
         let enabled = self.work.plan.plan().enabled_types.contains(&self.node.policy_type);
         match contract.restore.mode {
@@ -273,7 +230,7 @@ impl<'a> Item<'a> {
     }
 
     /// The object that is about to be changed: there, as the preview saw it, and kept as it is.
-    async fn target(&mut self, ready: &Ready<'_>) -> Step1<FullObject> {
+    async fn target(&mut self, ready: &Ready<'_>) -> Worked<FullObject> {
         let live = self.read(ready).await?.ok_or_else(|| refused(ReasonCode::ItemGone))?;
         if self.done.is_empty() {
             let left = self.record.left.as_ref();
@@ -287,7 +244,7 @@ impl<'a> Item<'a> {
     }
 
     /// The safety capture: without it nothing is written.
-    async fn keep(&self, live: &FullObject) -> Step1<()> {
+    async fn keep(&self, live: &FullObject) -> Worked<()> {
         if self.record.safety.is_some() {
             return Ok(());
         }
@@ -310,20 +267,17 @@ impl<'a> Item<'a> {
     }
 
     /// Makes the object. It is written down which ids were listed under its name before.
-    async fn make(&mut self, ready: &Ready<'_>) -> Step1<()> {
-        if self.intents.iter().any(|intent| intent.state == IntentState::Unknown) {
-            // An earlier run does not know whether it made it. Only what is found there now is its own.
-            let unknown =
-                self.intents.iter().rfind(|one| one.state == IntentState::Unknown).cloned();
-            if let Some(intent) = unknown {
-                return match self.find_made(ready, &intent.asked.listed).await? {
-                    Found::Happened(Some(id)) => {
-                        self.took(OBJECT, Some(id));
-                        Ok(())
-                    }
-                    _ => Err(self.unknown(OBJECT)),
-                };
-            }
+    async fn make(&mut self, ready: &Ready<'_>) -> Worked<()> {
+        let unknown = self.intents.iter().rfind(|one| one.state == IntentState::Unknown).cloned();
+        if let Some(intent) = unknown {
+            // An earlier run does not know whether it made it. It is looked for again, and not sent again.
+            return match self.find_made(ready, &intent.asked.listed).await? {
+                Found::Happened(Some(id)) => {
+                    self.took(OBJECT, Some(id));
+                    Ok(())
+                }
+                _ => Err(self.unknown(OBJECT)),
+            };
         }
         let step = steps::create(ready.contract, ready.schema, ready.whole(), self.place());
         let step = match step {
@@ -334,7 +288,7 @@ impl<'a> Item<'a> {
         self.write(ready, &step, None, listed).await
     }
 
-    pub(super) async fn listed(&self, ready: &Ready<'_>) -> Step1<Vec<String>> {
+    pub(super) async fn listed(&self, ready: &Ready<'_>) -> Worked<Vec<String>> {
         let property = ready.contract.name_property.as_deref();
         let name = property.and_then(|property| ready.wanted.object.get(property)?.as_str());
         let ids = self.work.session.ids_named(ready.contract, self.node.parent.as_deref(), name);
@@ -349,7 +303,7 @@ impl<'a> Item<'a> {
         step: &Step,
         before: Option<&Fingerprint>,
         listed: Vec<String>,
-    ) -> Step1<()> {
+    ) -> Worked<()> {
         for again in 0..=SENT_AGAIN {
             if let Some(reason) = self.work.run.still_allowed().await? {
                 return Err(self.blocked(reason));
@@ -379,13 +333,13 @@ impl<'a> Item<'a> {
     }
 
     /// Writes down what came of a write. `false`: it did not happen and may be sent again.
-    async fn settle(
+    pub(super) async fn settle(
         &mut self,
         ready: &Ready<'_>,
         asked: &NewIntent,
         intent: IntentId,
         sent: Sent,
-    ) -> Step1<bool> {
+    ) -> Worked<bool> {
         let plan = self.work.plan;
         let note = |state, settled| plan.intent_settle(intent, state, settled);
         match sent {
@@ -437,12 +391,12 @@ impl<'a> Item<'a> {
         }
     }
 
-    async fn settle_found(
+    pub(super) async fn settle_found(
         &mut self,
         asked: &NewIntent,
         intent: IntentId,
         found: Found,
-    ) -> Step1<bool> {
+    ) -> Worked<bool> {
         let plan = self.work.plan;
         let lost = Settled { reply_lost: true, ..Settled::default() };
         match found {
@@ -469,127 +423,6 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Goes on from a write of which it is not known what came of it: its worker died, or it waits for approval.
-    async fn go_on(&mut self, ready: &Ready<'_>, intent: &WriteIntent) -> Step1<()> {
-        if intent.state == IntentState::Open {
-            let found = self.find(ready, &intent.asked, intent.id).await?;
-            // What did not happen is done by the steps that remain.
-            self.settle_found(&intent.asked, intent.id, found).await?;
-            return Ok(());
-        }
-        let code = intent.approval_code.clone().unwrap_or_default();
-        let approval = self.work.session.approval(&code).await;
-        let approval = approval.map_err(|error| self.unreadable(&error))?;
-        let asked_at = intent.approval_asked_at.unwrap_or(intent.at);
-        let is_old = self.work.run.now().since(asked_at) > APPROVAL_LIFE;
-        let over = match approval {
-            Approval::Waiting if !is_old => return Err(Halt::End(End::Parked)),
-            Approval::Approved => return self.resubmit(ready, intent, &code).await,
-            Approval::Completed => {
-                let found = self.find(ready, &intent.asked, intent.id).await?;
-                self.settle_found(&intent.asked, intent.id, found).await?;
-                return Ok(());
-            }
-            Approval::Rejected => ReasonCode::ApprovalRejected,
-            Approval::Waiting | Approval::Expired => ReasonCode::ApprovalExpired,
-        };
-        let refused = Settled::default();
-        self.work.plan.intent_settle(intent.id, IntentState::Refused, refused).await?;
-        Err(self.step_failed(&intent.asked, over, None))
-    }
-
-    /// Sends the approved request: the very same, or none.
-    async fn resubmit(&mut self, ready: &Ready<'_>, intent: &WriteIntent, code: &str) -> Step1<()> {
-        if let Some(reason) = self.work.run.still_allowed().await? {
-            return Err(self.blocked(reason));
-        }
-        let step = match &intent.asked.object_id {
-            None => steps::create(ready.contract, ready.schema, ready.whole(), self.place()).ok(),
-            Some(_) => match self.read(ready).await? {
-                Some(live) if Some(ready.print(&live)) == intent.asked.before => {
-                    self.remaining(ready, &live).ok().and_then(|steps| {
-                        steps.into_iter().find(|one| one.key == intent.asked.step_key)
-                    })
-                }
-                _ => None,
-            },
-        };
-        let prepared = step.and_then(|step| self.writer.prepare(ready.contract, &step).ok());
-        let same = |one: &tp_graph::write::Prepared| {
-            one.body_hash() == intent.asked.body_hash.as_ref() && one.path() == intent.asked.path
-        };
-        let Some(prepared) = prepared.filter(same) else {
-            let settled = Settled::default();
-            self.work.plan.intent_settle(intent.id, IntentState::Refused, settled).await?;
-            return Err(self.ended(ItemOutcome::Refused, ReasonCode::TargetChanged, None, None));
-        };
-        let open = self.work.plan.intent_again(intent).await?;
-        let sent = self.writer.send_approved(&prepared, &open, code).await;
-        match sent {
-            // Where it did not leave, it still waits to be sent with its code.
-            Sent::NotSent(error) => {
-                let settled =
-                    Settled { approval_code: Some(code.to_owned()), ..Settled::default() };
-                self.work.plan.intent_settle(intent.id, IntentState::Parked, settled).await?;
-                Err(self.not_sent(&intent.asked, &error))
-            }
-            sent => match self.settle(ready, &intent.asked, intent.id, sent).await? {
-                true => Ok(()),
-                false => Err(self.step_failed(&intent.asked, ReasonCode::GraphUnavailable, None)),
-            },
-        }
-    }
-
-    /// The object as it is now; none when it is not there.
-    pub(super) async fn read(&self, ready: &Ready<'_>) -> Step1<Option<FullObject>> {
-        let (id, parent) = (self.id.as_deref(), self.node.parent.as_deref());
-        let read = self.work.session.read_one(ready.contract, id, parent).await;
-        read.map_err(|error| self.unreadable(&error))
-    }
-
-    /// The object after a write: a new one may stay unreadable for a while (PROTOCOL 9.6).
-    async fn look(&self, ready: &Ready<'_>) -> Step1<FullObject> {
-        let slow = ready.contract.create.as_ref().and_then(|create| create.readable_after_seconds);
-        let slow = Duration::from_secs(u64::from(slow.unwrap_or(0))).min(LONGEST_LOOK);
-        let mut slept = Duration::ZERO;
-        for wait in self.waits() {
-            let (id, parent) = (self.id.as_deref(), self.node.parent.as_deref());
-            match self.work.session.read_one(ready.contract, id, parent).await {
-                Ok(Some(live)) => return Ok(live),
-                Ok(None) => {}
-                Err(error) if self.done.is_empty() => return Err(self.unreadable(&error)),
-                Err(error) if error.postponed().is_some() => return Err(self.unreadable(&error)),
-                Err(_) => break,
-            }
-            let wait = wait.max(slow / 8);
-            tokio::time::sleep(wait).await;
-            slept += wait;
-            if slept > slow.max(Duration::from_mins(1)) {
-                break;
-            }
-        }
-        Err(self.ended(ItemOutcome::WrittenButDiffers, ReasonCode::NotReadBack, None, None))
-    }
-
-    /// The object after the last write: a reading may be a moment older than the write.
-    async fn settled(&self, ready: &Ready<'_>) -> Step1<FullObject> {
-        let mut live = self.look(ready).await?;
-        for wait in self.waits().take(2) {
-            if ready.differences(&live).is_empty() {
-                break;
-            }
-            tokio::time::sleep(wait).await;
-            live = self.look(ready).await?;
-        }
-        Ok(live)
-    }
-
-    /// The pauses between looks: each twice as long as the one before.
-    pub(super) fn waits(&self) -> impl Iterator<Item = Duration> + use<> {
-        let Patience { first, looks } = self.work.operation.patience;
-        (0..looks).map(move |look| first.saturating_mul(1 << look.min(10)))
-    }
-
     fn took(&mut self, key: &str, id: Option<String>) {
         if !self.done.iter().any(|one| one == key) {
             self.done.push(key.to_owned());
@@ -597,80 +430,6 @@ impl<'a> Item<'a> {
         if let (None, Some(id)) = (&self.id, id) {
             self.id = Some(id);
         }
-    }
-
-    fn ended(
-        &self,
-        outcome: ItemOutcome,
-        reason: ReasonCode,
-        step: Option<String>,
-        graph_request_id: Option<String>,
-    ) -> Halt {
-        let written = !self.done.is_empty();
-        let half_done = written && outcome != ItemOutcome::WrittenButDiffers;
-        let said =
-            if half_done && outcome == ItemOutcome::Failed { ReasonCode::HalfDone } else { reason };
-        Halt::End(End::Result(ItemResult {
-            cause: (said != reason).then_some(reason),
-            graph_id: self.id.clone(),
-            half_done,
-            step,
-            graph_request_id,
-            ..ItemResult::of(outcome, Some(said))
-        }))
-    }
-
-    fn failed(&self, step: Option<&Step>, reason: ReasonCode, request: Option<String>) -> Halt {
-        self.ended(ItemOutcome::Failed, reason, step.map(|step| step.name.clone()), request)
-    }
-
-    fn step_failed(&self, asked: &NewIntent, reason: ReasonCode, request: Option<String>) -> Halt {
-        self.ended(ItemOutcome::Failed, reason, Some(asked.step.clone()), request)
-    }
-
-    fn unknown(&self, step: &str) -> Halt {
-        let reason = ReasonCode::UnknownOutcome;
-        self.ended(ItemOutcome::UnknownOutcome, reason, Some(step.to_owned()), None)
-    }
-
-    /// The right to write is gone: this item ends as far as it came, and nothing more is written.
-    fn blocked(&self, reason: ReasonCode) -> Halt {
-        let outcome = if self.done.is_empty() { ItemOutcome::Skipped } else { ItemOutcome::Failed };
-        match self.ended(outcome, reason, None, None) {
-            Halt::End(End::Result(result)) => Halt::End(End::Blocked(result, reason)),
-            halt => halt,
-        }
-    }
-
-    /// Nothing left this machine: the run waits or is tried again, and goes on here.
-    fn not_sent(&self, asked: &NewIntent, error: &GraphError) -> Halt {
-        if error.postponed().is_some() || error.reason().retry() == RetryClass::Transient {
-            return self.unreadable(error);
-        }
-        self.step_failed(asked, error.reason(), error.request_id().map(str::to_owned))
-    }
-
-    /// A reading failed.
-    pub(super) fn unreadable(&self, error: &GraphError) -> Halt {
-        let reason = error.reason();
-        if let Some(wait) = error.postponed() {
-            return Halt::Stop(Stop::Wait { waiting: WaitingReason::Throttled, wait });
-        }
-        let connection = matches!(
-            reason,
-            ReasonCode::GraphUnavailable
-                | ReasonCode::GraphThrottled
-                | ReasonCode::AuthFailed
-                | ReasonCode::AppNotFound
-                | ReasonCode::ConsentMissing
-                | ReasonCode::CredentialExpired
-                | ReasonCode::CredentialInvalid
-                | ReasonCode::TenantMismatch
-        );
-        if connection {
-            return Halt::Stop(Stop::Failed { reason, failures: Vec::new() });
-        }
-        self.ended(ItemOutcome::Failed, reason, None, error.request_id().map(str::to_owned))
     }
 }
 

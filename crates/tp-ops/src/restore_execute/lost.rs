@@ -6,7 +6,8 @@ use tp_domain::ids::IntentId;
 use tp_domain::restore::intent::NewIntent;
 use tp_graph::error::GraphError;
 
-use super::item::{Halt, Item, Ready};
+use super::end::Halt;
+use super::item::{Item, Ready};
 
 /// What was found out.
 pub(super) enum Found {

@@ -268,19 +268,6 @@ impl Bench {
         }
     }
 
-    pub(crate) fn create(&self, key: &str, name: &str, wanted: PayloadRef) -> PlanNode {
-        PlanNode {
-            key: format!("{key}/{name}"),
-            policy_type: PolicyType::new(key).unwrap(),
-            name: Some(name.to_owned()),
-            action: NodeAction::Create,
-            base: None,
-            parent: None,
-            wanted: Some(wanted),
-            binds: Vec::new(),
-        }
-    }
-
     pub(crate) fn plan(&self, nodes: Vec<PlanNode>) -> RestorePlan {
         RestorePlan {
             entra_tenant_id: self.tenant,
@@ -399,7 +386,7 @@ impl Bench {
         let node = |number| {
             let name = format!("made {number}");
             let wanted = self.wanted(&json!({"displayName": name, "description": "new"}), None);
-            self.create(PLAIN, &name, wanted)
+            create(PLAIN, &name, wanted)
         };
         (0..count).map(node).collect()
     }
@@ -413,4 +400,18 @@ impl Bench {
 /// An assignment to a group.
 pub(crate) fn group(id: &str) -> Value {
     json!({"target": {"@odata.type": "#microsoft.graph.groupAssignmentTarget", "groupId": id}})
+}
+
+/// A node that makes an object.
+pub(crate) fn create(key: &str, name: &str, wanted: PayloadRef) -> PlanNode {
+    PlanNode {
+        key: format!("{key}/{name}"),
+        policy_type: PolicyType::new(key).unwrap(),
+        name: Some(name.to_owned()),
+        action: NodeAction::Create,
+        base: None,
+        parent: None,
+        wanted: Some(wanted),
+        binds: Vec::new(),
+    }
 }

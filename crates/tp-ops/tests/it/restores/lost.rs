@@ -8,7 +8,7 @@ use tp_domain::restore::intent::IntentState;
 use tp_domain::restore::outcome::ItemOutcome as O;
 use tp_domain::restore::plan::PlanNode;
 
-use super::{Bench, PLAIN, benches, group};
+use super::{Bench, PLAIN, benches, create, group};
 use crate::proofs::figure;
 
 /// Restores of fifty objects: the full number in an optimised build.
@@ -39,7 +39,7 @@ async fn fifty(bench: &Bench, number: usize) -> Vec<PlanNode> {
     let creates = (0..25).map(|at| {
         let name = format!("restore {number} object {at}");
         let wanted = bench.wanted(&json!({"displayName": name, "description": "new"}), None);
-        bench.create(PLAIN, &name, wanted)
+        create(PLAIN, &name, wanted)
     });
     updates.into_iter().zip(creates).flat_map(|(one, other)| [one, other]).collect()
 }

@@ -13,7 +13,7 @@ use tp_domain::restore::plan::Bind;
 use tp_domain::run::Outcome;
 use tp_store::{Cancel, Confirm, Confirmed, HowStarted, TenantRef};
 
-use super::{Bench, PLAIN, benches, group};
+use super::{Bench, PLAIN, benches, create, group};
 use crate::proofs::figure;
 
 /// Two policies of a type with assignments, each to be changed and assigned.
@@ -154,7 +154,7 @@ async fn what_refers_to_a_new_object_gets_its_id() {
     for bench in benches().await {
         let first = bench.creates(1).remove(0);
         let wanted = json!({"displayName": "second", "description": "the id comes here"});
-        let mut second = bench.create(PLAIN, "second", bench.wanted(&wanted, None));
+        let mut second = create(PLAIN, "second", bench.wanted(&wanted, None));
         second.binds =
             vec![Bind { pointer: "/object/description".to_owned(), node: first.key.clone() }];
         let (id, _) = bench.restore(bench.plan(vec![first.clone(), second.clone()])).await;
@@ -246,7 +246,7 @@ async fn what_may_not_be_written_is_not_written() {
     for bench in benches().await {
         let mut nodes = Vec::new();
         for key in ["conditionalAccessPolicy", "termsOfUseAgreement", "noSuchType"] {
-            nodes.push(bench.create(key, "x", bench.wanted(&json!({"displayName": "x"}), None)));
+            nodes.push(create(key, "x", bench.wanted(&json!({"displayName": "x"}), None)));
         }
         let since = bench.mark().await;
         let (id, run) = bench.restore(bench.plan(nodes.clone())).await;

@@ -8,7 +8,7 @@ use tp_domain::restore::outcome::ItemOutcome;
 use tp_domain::run::Outcome;
 use tp_graph::full::FullObject;
 
-use super::{Bench, benches, group};
+use super::{Bench, benches, create, group};
 
 /// Groups that assignments may name; the simulator knows no more of them than their form.
 const GROUPS: [&str; 2] =
@@ -113,7 +113,7 @@ async fn every_enabled_type_comes_back_as_it_was() {
             // 3. It is deleted behind the back.
             bench.behind(&key, &id, None).await;
             assert!(bench.read(&key, &id).await.is_none(), "{key}");
-            let node = bench.create(&key, "again", wanted);
+            let node = create(&key, "again", wanted);
             wrong.extend(restored(&bench, &key, "deleted", node).await);
             done += 1;
         }
@@ -151,8 +151,7 @@ async fn a_secret_that_is_not_stored_is_neither_sent_nor_lost() {
         let held = bench.held(key, &id).await;
         assert!(held["omaSettings"][0]["value"].as_str().unwrap().contains("secret"), "{held}");
         bench.behind(key, &id, None).await;
-        let (restore, _) =
-            bench.restore(bench.plan(vec![bench.create(key, "again", wanted)])).await;
+        let (restore, _) = bench.restore(bench.plan(vec![create(key, "again", wanted)])).await;
         let result = bench.results(restore).await.remove(0);
         assert_eq!(result.reason, Some(ReasonCode::SecretMissing), "{}", bench.name());
         assert!(bench.intents(restore).await.is_empty(), "nothing was written");

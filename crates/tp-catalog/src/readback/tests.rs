@@ -68,7 +68,7 @@ fn assignments_are_a_set_without_ids() {
         &[group("1", "b"), plain.clone()],
         &[group("9", "a"), group("8", "b")]
     ));
-    assert!(assignments_differ(&contract, &[plain.clone()], &[]));
+    assert!(assignments_differ(&contract, std::slice::from_ref(&plain), &[]));
     let mut filtered = group("1", "a");
     filtered["target"]["deviceAndAppManagementAssignmentFilterId"] = "f".into();
     filtered["target"]["deviceAndAppManagementAssignmentFilterType"] = "include".into();

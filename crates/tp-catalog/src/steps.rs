@@ -8,7 +8,7 @@
 
 mod parts;
 
-use serde_json::{Map, Value, json};
+use tp_domain::json::{Json, Object};
 use tp_domain::reason::ReasonCode;
 
 use crate::assignments::AssignmentsWrite;
@@ -29,9 +29,9 @@ pub const ASSIGNMENTS: &str = "assignments";
 #[derive(Clone, Copy, Debug)]
 pub struct Whole<'a> {
     /// The object with its parts.
-    pub object: &'a Value,
+    pub object: &'a Json,
     /// Its assignments; none where nothing is said of them.
-    pub assignments: Option<&'a [Value]>,
+    pub assignments: Option<&'a [Json]>,
 }
 
 /// Where an object is.
@@ -57,7 +57,7 @@ pub struct Step {
     /// Its path below the version.
     pub path: String,
     /// What is sent.
-    pub body: Option<Value>,
+    pub body: Option<Json>,
     /// Sent twice it would add twice. Such a step is never sent again when its answer was lost.
     pub adds: bool,
 }
@@ -90,7 +90,7 @@ pub fn create(
     }
     let object = writable(contract, schema, &typed(contract, wanted.object, None), Purpose::Create);
     let object = object.ok_or_else(refused)?;
-    let caller = wanted.object.get("id").and_then(Value::as_str);
+    let caller = wanted.object.get("id").and_then(Json::as_str);
     let own = Place { id: caller, ..place };
     let body = body_of(call, contract, schema, wanted.object, object, own)?;
     let path = filled(call, wanted.object, own)?;
@@ -179,8 +179,8 @@ fn update(
 /// that is not possible, the object is not written, so that no secret is lost by a restore.
 fn keep_secrets(
     contract: &Contract,
-    wanted: &Value,
-    body: &mut Value,
+    wanted: &Json,
+    body: &mut Json,
     replaces: bool,
     places: &[String],
 ) -> Result<(), Unwritable> {
@@ -191,7 +191,7 @@ fn keep_secrets(
         if replaces || (changed && !alone) {
             return Err(unwritable(ReasonCode::SecretMissing, &pointer));
         }
-        if let Value::Object(members) = body {
+        if let Json::Object(members) = body {
             members.remove(&root);
         }
     }
@@ -199,7 +199,7 @@ fn keep_secrets(
 }
 
 /// Places of secrets whose value is not there: masked by Graph, or marked by us.
-fn hidden_secrets(contract: &Contract, object: &Value) -> Vec<String> {
+fn hidden_secrets(contract: &Contract, object: &Json) -> Vec<String> {
     let mut hidden = Vec::new();
     for secret in contract.secrets.iter().filter(|one| one.handling == Handling::Redact) {
         // Its own tenant understands the token.
@@ -207,7 +207,7 @@ fn hidden_secrets(contract: &Contract, object: &Value) -> Vec<String> {
             continue;
         }
         for pointer in secret.at.find(object) {
-            let value = object.pointer(&pointer).unwrap_or(&Value::Null);
+            let value = object.pointer(&pointer).unwrap_or(&Json::Null);
             if secret.when.holds(object, &pointer) && is_hidden(value) {
                 hidden.push(pointer);
             }
@@ -216,11 +216,14 @@ fn hidden_secrets(contract: &Contract, object: &Value) -> Vec<String> {
     hidden
 }
 
-fn is_hidden(value: &Value) -> bool {
+fn is_hidden(value: &Json) -> bool {
     match value {
-        Value::String(text) => text.contains("***") || text.starts_with("[redacted"),
+        Json::String(text) => {
+            let text = text.lossy();
+            text.contains("***") || text.starts_with("[redacted")
+        }
         // No secret is an object: it is a mark that stands for one.
-        Value::Object(_) => true,
+        Json::Object(_) => true,
         _ => false,
     }
 }
@@ -240,13 +243,13 @@ fn follow_ups(contract: &Contract) -> Vec<FollowUp> {
 }
 
 /// The object with the concrete type that a body must name.
-fn typed(contract: &Contract, wanted: &Value, live: Option<&Value>) -> Value {
+fn typed(contract: &Contract, wanted: &Json, live: Option<&Json>) -> Json {
     let mut object = wanted.clone();
-    let known = |object: &Value| object.get("@odata.type").is_some_and(Value::is_string);
+    let known = |object: &Json| object.get("@odata.type").is_some_and(Json::is_string);
     let update = contract.update.as_ref().is_some_and(|update| update.odata_type_required);
     if (contract.odata_type_required || update)
         && !known(&object)
-        && let Value::Object(members) = &mut object
+        && let Json::Object(members) = &mut object
     {
         let named = live.and_then(|live| live.get("@odata.type")).cloned();
         let usual = || format!("#microsoft.graph.{}", contract.entity_type).into();
@@ -259,29 +262,31 @@ fn body_of(
     call: &WriteCall,
     contract: &Contract,
     schema: &Schema,
-    wanted: &Value,
-    whole: Value,
+    wanted: &Json,
+    whole: Json,
     place: Place<'_>,
-) -> Result<Value, Unwritable> {
+) -> Result<Json, Unwritable> {
     let mut body = match &call.body {
         None => whole,
         Some(members) => {
-            let live = Whole { object: &Value::Null, assignments: None };
+            let live = Whole { object: &Json::Null, assignments: None };
             let wanted = Whole { object: wanted, assignments: None };
             parts::Part { contract, schema, wanted, live, place }.members(members, Some(&whole))
         }
     };
     // What a link stands for is a part of its own and not in the body yet.
     for link in call.links.iter().filter(|link| link.at.is_none()) {
-        if let (Value::Object(members), Some(own)) = (&mut body, wanted.get(&link.instead_of)) {
-            members.entry(link.instead_of.clone()).or_insert_with(|| own.clone());
+        if let (Json::Object(members), Some(own)) = (&mut body, wanted.get(&link.instead_of))
+            && !members.contains_key(&link.instead_of)
+        {
+            members.insert(link.instead_of.clone(), own.clone());
         }
     }
     parts::link(&call.links, &mut body, place.base);
     if body.is_object() { Ok(body) } else { Err(unwritable(ReasonCode::PayloadUnreadable, "/")) }
 }
 
-fn filled(call: &WriteCall, object: &Value, place: Place<'_>) -> Result<String, Unwritable> {
+fn filled(call: &WriteCall, object: &Json, place: Place<'_>) -> Result<String, Unwritable> {
     let mut path = fill(&call.path, place, None)?;
     for (name, pattern) in &call.placeholders {
         let value = pattern.values(object).first().and_then(|value| value.as_str());
@@ -326,8 +331,8 @@ fn is_within(place: &str, of: &str) -> bool {
 fn assign(
     contract: &Contract,
     write: &AssignmentsWrite,
-    wanted: &[Value],
-    live: &[Value],
+    wanted: &[Json],
+    live: &[Json],
     place: Place<'_>,
 ) -> Result<Vec<Step>, Unwritable> {
     let step = |key: String, method, path, body, adds| Step {
@@ -342,13 +347,13 @@ fn assign(
     match write {
         AssignmentsWrite::ReplaceAll { method, path, body_key, .. }
         | AssignmentsWrite::UpdateAction { method, path, body_key, .. } => {
-            let mut body = Map::new();
-            body.insert(body_key.as_str().to_owned(), Value::Array(own));
+            let mut body = Object::default();
+            body.insert(body_key.as_str().to_owned(), Json::Array(own));
             let path = fill(path, place, None)?;
-            Ok(vec![step(ASSIGNMENTS.into(), *method, path, Some(Value::Object(body)), false)])
+            Ok(vec![step(ASSIGNMENTS.into(), *method, path, Some(Json::Object(body)), false)])
         }
         AssignmentsWrite::PerTarget { path, delete_path, .. } => {
-            let same = |one: &Value, other: &Value| {
+            let same = |one: &Json, other: &Json| {
                 !assignments_differ(
                     contract,
                     std::slice::from_ref(one),
@@ -357,7 +362,7 @@ fn assign(
             };
             let mut steps = Vec::new();
             for old in live.iter().filter(|old| !wanted.iter().any(|one| same(one, old))) {
-                let id = old.get("id").and_then(Value::as_str).filter(|id| is_plain_id(id));
+                let id = old.get("id").and_then(Json::as_str).filter(|id| is_plain_id(id));
                 let missing = || unwritable(ReasonCode::PayloadUnreadable, "/assignments");
                 let path = delete_path.replace("{assignmentId}", id.ok_or_else(missing)?);
                 let path = fill(&path, place, None)?;
@@ -368,7 +373,7 @@ fn assign(
                 if live.iter().any(|old| same(new, old)) {
                     continue;
                 }
-                let key = tp_domain::restore::plan::BodyHash::of(&json!(new));
+                let key = tp_domain::restore::plan::BodyHash::of_json(new);
                 let key = format!("{ASSIGNMENTS}/+{}", &key.as_str()[..16]);
                 let path = fill(path, place, None)?;
                 steps.push(step(key, Method::Post, path, Some(new.clone()), true));

@@ -1,9 +1,9 @@
 //! One object, read afresh: before it is written, after it was written, and to find out what came of a write
 //! whose answer was lost.
 
-use serde_json::Value;
 use tp_catalog::contract::{Contract, ListShape};
 use tp_catalog::parts::Order;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 
 use crate::error::GraphError;
@@ -35,17 +35,17 @@ impl GraphSession {
             query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let url = self.address(contract.api_version, &path, &query)?;
         let object = match self.fetch(contract.throttle, &url).await {
-            Ok(object @ Value::Object(_)) => object,
+            Ok(object @ Json::Object(_)) => object,
             Ok(_) => return Err(malformed()),
             Err(error) if error.reason() == ReasonCode::ItemGone => return Ok(None),
             Err(error) => return Err(error),
         };
-        let named = object.get("id").and_then(Value::as_str);
+        let named = object.get("id").and_then(Json::as_str);
         if contract.list.shape == ListShape::Set && named != id {
             return Err(malformed());
         }
         let listed = Listed { contract: 0, parent: parent.map(str::to_owned), object };
-        let known = |_: &Contract, _: &Value| false;
+        let known = |_: &Contract, _: &Json| false;
         let mut reads = self.fill(&[contract], &[reading], vec![listed], &known).await;
         match reads.pop().map(|(_, read)| read) {
             Some(Read::Full(mut full)) => {
@@ -78,7 +78,7 @@ impl GraphSession {
         let objects = self.listed_now(contract, parent).await?;
         let named = objects.iter().filter(|object| match (property, name) {
             (Some(property), Some(name)) => {
-                object.get(property).and_then(Value::as_str) == Some(name)
+                object.get(property).and_then(Json::as_str) == Some(name)
             }
             _ => true,
         });

@@ -9,8 +9,8 @@ use tokio::sync::{OnceCell, Semaphore};
 use tp_catalog::contract::{ApiVersion, Contract, ListShape, Parent};
 use tp_catalog::registry::Catalog;
 use tp_catalog::throttle::ThrottleGroup;
-use tp_domain::json::Json;
 use tp_domain::budget::BudgetUse;
+use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
@@ -300,7 +300,7 @@ impl GraphSession {
         &self,
         contract: &Contract,
         parent: Option<&str>,
-    ) -> Result<Vec<Value>, GraphError> {
+    ) -> Result<Vec<Json>, GraphError> {
         let malformed = || GraphError::new(ReasonCode::MalformedResponse);
         let mut path = contract.list.path.clone();
         if path.contains("{parentId}") {

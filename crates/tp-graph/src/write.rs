@@ -14,11 +14,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use secrecy::ExposeSecret as _;
-use serde_json::Value;
 use tp_catalog::contract::{ApiVersion, Contract};
 use tp_catalog::steps::Step;
 use tp_catalog::throttle::ThrottleGroup;
 use tp_domain::budget::BudgetUse;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 use tp_domain::restore::plan::BodyHash;
 use tp_domain::restore::warrant::{RecordedIntent, WriteWarrant};
@@ -104,7 +104,7 @@ pub enum Sent {
     /// Graph took it.
     Done {
         /// What it answered, where that could be read.
-        value: Option<Value>,
+        value: Option<Json>,
         /// Its id of the request.
         request_id: Option<String>,
     },
@@ -152,8 +152,10 @@ impl GraphWriter<'_> {
     pub fn prepare(&self, contract: &Contract, step: &Step) -> Result<Prepared, GraphError> {
         let broken = |_| GraphError::new(ReasonCode::InternalError);
         let method = Method::from_bytes(step.method.as_str().as_bytes());
-        let body = step.body.as_ref().map(serde_json::to_vec).transpose();
-        let body = body.map_err(|_| GraphError::new(ReasonCode::InternalError))?;
+        // As it was kept, to the last digit.
+        let body = step.body.as_ref().map(Json::canonical).transpose();
+        let body = body.map_err(|_| GraphError::new(ReasonCode::PayloadTooLarge))?;
+        let body = body.map(String::into_bytes);
         Ok(Prepared {
             group: contract.throttle,
             url: self.session.address(contract.api_version, &step.path, &[])?,
@@ -342,7 +344,7 @@ impl Graph {
 }
 
 fn done(answer: &Answer) -> Sent {
-    let value = crate::strict::parse(&answer.body);
+    let value = Json::parse_unicode(&answer.body).ok();
     Sent::Done { value, request_id: answer.request_id.clone() }
 }
 

@@ -100,6 +100,9 @@ fn only_the_store_reads_messages_back() {
         ["crates/tp-ops/src/a.rs:2: stored-message"]
     );
     assert_eq!(code(&[("crates/tp-store/src/run_rows.rs", text)]), [""; 0]);
+}
+
+#[test]
 fn only_the_store_gives_the_right_to_write() {
     let forged = "struct A;\nimpl WriteWarrant for A {}";
     assert_eq!(

@@ -1,3 +1,4 @@
+use tp_domain::json;
 use tp_domain::policy::PolicyType;
 
 use super::*;
@@ -7,7 +8,11 @@ fn contract(catalog: &Catalog, key: &str) -> Contract {
     catalog.contract(&PolicyType::new(key).unwrap()).unwrap().clone()
 }
 
-fn differ(key: &str, wanted: &Value, live: &Value) -> Vec<String> {
+fn set(object: &mut Json, name: &str, value: Json) {
+    object.as_object_mut().unwrap().insert(name, value);
+}
+
+fn differ(key: &str, wanted: &Json, live: &Json) -> Vec<String> {
     let catalog = Catalog::builtin().unwrap();
     differences(&contract(&catalog, key), catalog.schema(), wanted, live)
 }
@@ -29,9 +34,9 @@ fn what_says_the_same_is_the_same() {
         "a text is not nothing"
     );
     let mut live = live;
-    live["description"] = Value::Null;
+    set(&mut live, "description", Json::Null);
     assert!(differ("deviceConfiguration", &wanted, &live).is_empty());
-    live["roleScopeTagIds"] = json!(["7"]);
+    set(&mut live, "roleScopeTagIds", json!(["7"]));
     assert_eq!(differ("deviceConfiguration", &wanted, &live), ["/roleScopeTagIds"]);
 }
 
@@ -70,8 +75,16 @@ fn assignments_are_a_set_without_ids() {
     ));
     assert!(assignments_differ(&contract, std::slice::from_ref(&plain), &[]));
     let mut filtered = group("1", "a");
-    filtered["target"]["deviceAndAppManagementAssignmentFilterId"] = "f".into();
-    filtered["target"]["deviceAndAppManagementAssignmentFilterType"] = "include".into();
+    set(
+        filtered.get_mut("target").unwrap(),
+        "deviceAndAppManagementAssignmentFilterId",
+        "f".into(),
+    );
+    set(
+        filtered.get_mut("target").unwrap(),
+        "deviceAndAppManagementAssignmentFilterType",
+        "include".into(),
+    );
     assert!(assignments_differ(&contract, &[plain], &[filtered]));
 }
 
@@ -79,12 +92,12 @@ fn assignments_are_a_set_without_ids() {
 fn a_fingerprint_changes_with_what_is_compared() {
     let catalog = Catalog::builtin().unwrap();
     let contract = contract(&catalog, "deviceConfiguration");
-    let of = |object: &Value| fingerprint(&contract, catalog.schema(), object, Some(&[]));
+    let of = |object: &Json| fingerprint(&contract, catalog.schema(), object, Some(&[]));
     let object = json!({"id": "1", "displayName": "A", "version": 1});
     let mut touched = object.clone();
-    touched["version"] = 2.into();
+    set(&mut touched, "version", json!(2));
     assert_eq!(of(&object), of(&touched));
-    touched["displayName"] = "B".into();
+    set(&mut touched, "displayName", "B".into());
     assert_ne!(of(&object), of(&touched));
     assert_ne!(of(&object), fingerprint(&contract, catalog.schema(), &object, None));
 }

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
-use tp_domain::operation::canonical;
+use tp_domain::json::{Json, Object};
 use tp_domain::restore::plan::BodyHash;
 
 use super::{Place, Step, Unwritable, Whole, fill};
@@ -57,7 +56,7 @@ impl Part<'_> {
                 let purpose = Purpose::Update;
                 let object =
                     super::typed(self.contract, self.wanted.object, Some(self.live.object));
-                writable(self.contract, self.schema, &object, purpose).unwrap_or(Value::Null)
+                writable(self.contract, self.schema, &object, purpose).unwrap_or(Json::Null)
             }
             Some(members) => {
                 // What is not there cannot be copied; the call would be refused without it.
@@ -75,10 +74,10 @@ impl Part<'_> {
             pattern.remove(&mut body);
         }
         link(&follow.links, &mut body, self.place.base);
-        if follow.body.is_none() && body.as_object().is_none_or(Map::is_empty) {
+        if follow.body.is_none() && body.as_object().is_none_or(Object::is_empty) {
             return Ok(Vec::new());
         }
-        let adds = body.get("added").and_then(Value::as_array).is_some_and(|new| !new.is_empty());
+        let adds = body.get("added").and_then(Json::as_array).is_some_and(|new| !new.is_empty());
         let adds = adds && follow.method == Method::Post;
         let path = fill(&follow.path, self.place, None)?;
         Ok(vec![step(follow, None, path, body, adds)])
@@ -87,7 +86,7 @@ impl Part<'_> {
     fn for_each(&self, follow: &FollowUp, each: &Pattern) -> Result<Vec<Step>, Unwritable> {
         let mut steps = Vec::new();
         let identity = self.identity(each);
-        let live: Vec<&Value> = each.values(self.live.object);
+        let live: Vec<&Json> = each.values(self.live.object);
         for element in each.values(self.wanted.object) {
             let twin = live.iter().find(|own| is_same_element(&identity, element, own));
             if twin.is_some_and(|twin| self.is_as_wanted(each, element, twin)) {
@@ -98,7 +97,7 @@ impl Part<'_> {
             if of_child != twin.is_some() {
                 continue;
             }
-            let id = twin.copied().unwrap_or(element).get("id").and_then(Value::as_str);
+            let id = twin.copied().unwrap_or(element).get("id").and_then(Json::as_str);
             let mut body = match &follow.body {
                 None => plain(element),
                 Some(members) => self.element_members(members, element)?,
@@ -118,16 +117,16 @@ impl Part<'_> {
     pub(super) fn members(
         &self,
         members: &BTreeMap<String, BodyPart>,
-        whole: Option<&Value>,
-    ) -> Value {
-        let mut body = Map::new();
+        whole: Option<&Json>,
+    ) -> Json {
+        let mut body = Object::default();
         for (name, part) in members {
             let value = match part {
                 BodyPart::Copy(at) => at.values(self.wanted.object).first().map(|one| plain(one)),
                 BodyPart::Whole => whole.cloned(),
-                BodyPart::Added(at) => Some(Value::Array(self.added(at))),
-                BodyPart::Updated(at) => Some(Value::Array(self.updated(at))),
-                BodyPart::RemovedIds(at) => Some(Value::Array(self.removed(at))),
+                BodyPart::Added(at) => Some(Json::Array(self.added(at))),
+                BodyPart::Updated(at) => Some(Json::Array(self.updated(at))),
+                BodyPart::RemovedIds(at) => Some(Json::Array(self.removed(at))),
                 BodyPart::Address(path) => fill(path, self.place, None)
                     .ok()
                     .map(|path| format!("{}{path}", self.place.base).into()),
@@ -137,16 +136,16 @@ impl Part<'_> {
                 body.insert(name.clone(), value);
             }
         }
-        Value::Object(body)
+        Json::Object(body)
     }
 
     fn element_members(
         &self,
         members: &BTreeMap<String, BodyPart>,
-        element: &Value,
-    ) -> Result<Value, Unwritable> {
-        let id = element.get("id").and_then(Value::as_str);
-        let mut body = Map::new();
+        element: &Json,
+    ) -> Result<Json, Unwritable> {
+        let id = element.get("id").and_then(Json::as_str);
+        let mut body = Object::default();
         for (name, part) in members {
             let value = match part {
                 BodyPart::Copy(at) => at.values(element).first().map(|one| plain(one)),
@@ -161,7 +160,7 @@ impl Part<'_> {
                 body.insert(name.clone(), value);
             }
         }
-        Ok(Value::Object(body))
+        Ok(Json::Object(body))
     }
 
     /// The places that tell an element of a part from the others.
@@ -172,16 +171,16 @@ impl Part<'_> {
         part.map(|part| part.identity.clone()).unwrap_or_default()
     }
 
-    fn added(&self, at: &Pattern) -> Vec<Value> {
+    fn added(&self, at: &Pattern) -> Vec<Json> {
         let identity = self.identity(at);
         let live = elements(at, self.live.object);
-        let is_new = |one: &&&Value| !live.iter().any(|own| is_same_element(&identity, one, own));
+        let is_new = |one: &&&Json| !live.iter().any(|own| is_same_element(&identity, one, own));
         let wanted = elements(at, self.wanted.object);
         wanted.iter().filter(is_new).map(|one| plain(one)).collect()
     }
 
     /// Elements that are there with other contents, under the id that they have there.
-    fn updated(&self, at: &Pattern) -> Vec<Value> {
+    fn updated(&self, at: &Pattern) -> Vec<Json> {
         let identity = self.identity(at);
         let live = elements(at, self.live.object);
         let mut updated = Vec::new();
@@ -197,7 +196,7 @@ impl Part<'_> {
         updated
     }
 
-    fn removed(&self, at: &Pattern) -> Vec<Value> {
+    fn removed(&self, at: &Pattern) -> Vec<Json> {
         let identity = self.identity(at);
         let wanted = elements(at, self.wanted.object);
         let live = elements(at, self.live.object);
@@ -208,26 +207,26 @@ impl Part<'_> {
     }
 
     /// Whether an element is as it shall be, by the rules of comparison.
-    fn is_as_wanted(&self, at: &Pattern, wanted: &Value, live: &Value) -> bool {
+    fn is_as_wanted(&self, at: &Pattern, wanted: &Json, live: &Json) -> bool {
         let Some(root) = at.root() else { return false };
-        let around = |element: &Value| {
-            let mut object = Map::new();
-            object.insert(root.to_owned(), Value::Array(vec![element.clone()]));
-            Value::Object(object)
+        let around = |element: &Json| {
+            let mut object = Object::default();
+            object.insert(root.to_owned(), Json::Array(vec![element.clone()]));
+            Json::Object(object)
         };
         differences(self.contract, self.schema, &around(wanted), &around(live)).is_empty()
     }
 }
 
-fn elements<'v>(at: &Pattern, of: &'v Value) -> Vec<&'v Value> {
-    at.values(of).into_iter().filter_map(Value::as_array).flatten().collect()
+fn elements<'v>(at: &Pattern, of: &'v Json) -> Vec<&'v Json> {
+    at.values(of).into_iter().filter_map(Json::as_array).flatten().collect()
 }
 
-fn step(follow: &FollowUp, element: Option<&Value>, path: String, body: Value, adds: bool) -> Step {
+fn step(follow: &FollowUp, element: Option<&Json>, path: String, body: Json, adds: bool) -> Step {
     let key = match element {
         None => follow.name.clone(),
         Some(element) => {
-            let hash = BodyHash::of(element);
+            let hash = BodyHash::of_json(element);
             format!("{}/{}", follow.name, &hash.as_str()[..16])
         }
     };
@@ -235,14 +234,14 @@ fn step(follow: &FollowUp, element: Option<&Value>, path: String, body: Value, a
 }
 
 /// Whether two elements are of one identity; without one, whether they are equal but for their ids.
-fn is_same_element(identity: &[Pattern], one: &Value, other: &Value) -> bool {
+fn is_same_element(identity: &[Pattern], one: &Json, other: &Json) -> bool {
     if identity.is_empty() {
-        let without = |value: &Value| {
+        let without = |value: &Json| {
             let mut value = plain(value);
-            if let Value::Object(members) = &mut value {
+            if let Json::Object(members) = &mut value {
                 members.remove("id");
             }
-            canonical(&value)
+            value
         };
         return without(one) == without(other);
     }
@@ -251,13 +250,14 @@ fn is_same_element(identity: &[Pattern], one: &Value, other: &Value) -> bool {
 }
 
 /// Gives an element the ids that its twin and the twin's children have, child by child in their order.
-fn take_ids(one: &mut Value, twin: &Value) {
-    let (Value::Object(members), Value::Object(twin)) = (one, twin) else { return };
+fn take_ids(one: &mut Json, twin: &Json) {
+    let (Json::Object(members), Json::Object(twin)) = (one, twin) else { return };
     if let Some(id) = twin.get("id") {
         members.insert("id".to_owned(), id.clone());
     }
     for (name, value) in members.iter_mut() {
-        let (Value::Array(children), Some(Value::Array(twins))) = (value, twin.get(name)) else {
+        let twins = name.as_str().and_then(|name| twin.get(name));
+        let (Json::Array(children), Some(Json::Array(twins))) = (value, twins) else {
             continue;
         };
         for (child, twin) in children.iter_mut().zip(twins) {
@@ -267,20 +267,21 @@ fn take_ids(one: &mut Value, twin: &Value) {
 }
 
 /// Without the annotations of a reply.
-fn plain(value: &Value) -> Value {
+fn plain(value: &Json) -> Json {
     match value {
-        Value::Object(members) => members
-            .iter()
-            .filter(|(name, _)| !is_annotation(name))
-            .map(|(name, value)| (name.clone(), plain(value)))
-            .collect(),
-        Value::Array(elements) => Value::Array(elements.iter().map(plain).collect()),
+        Json::Object(members) => {
+            let own = members
+                .iter()
+                .filter(|(name, _)| name.as_str().is_some_and(|name| !is_annotation(name)));
+            Json::Object(own.map(|(name, value)| (name.clone(), plain(value))).collect())
+        }
+        Json::Array(elements) => Json::Array(elements.iter().map(plain).collect()),
         other => other.clone(),
     }
 }
 
 /// Puts absolute addresses in the place of objects that are referred to (PROTOCOL 9.7).
-pub(super) fn link(links: &[Link], body: &mut Value, base: &str) {
+pub(super) fn link(links: &[Link], body: &mut Json, base: &str) {
     let mut found: Vec<(&Link, String, Vec<String>)> = Vec::new();
     for link in links {
         let places = link.at.as_ref().map_or_else(|| vec![String::new()], |at| at.find(body));
@@ -289,7 +290,7 @@ pub(super) fn link(links: &[Link], body: &mut Value, base: &str) {
             let ids = link.id_from.values(object);
             let ids: Vec<String> = ids
                 .into_iter()
-                .filter_map(Value::as_str)
+                .filter_map(Json::as_str)
                 .filter(|id| super::is_plain_id(id))
                 .map(str::to_owned)
                 .collect();
@@ -302,14 +303,14 @@ pub(super) fn link(links: &[Link], body: &mut Value, base: &str) {
         });
         let outer = around.max_by_key(|(_, other, _)| other.len());
         let outer = outer.and_then(|(_, _, ids)| ids.first()).cloned().unwrap_or_default();
-        let address = |id: &String| -> Value {
+        let address = |id: &String| -> Json {
             let path = link.path.replace("{outerRef}", &outer).replace("{ref}", id);
             format!("{base}{path}").into()
         };
-        let Some(Value::Object(object)) = body.pointer_mut(place) else { continue };
+        let Some(Json::Object(object)) = body.pointer_mut(place) else { continue };
         let is_list = !link.id_from.is_plain();
         let value = if is_list {
-            Some(Value::Array(ids.iter().map(address).collect()))
+            Some(Json::Array(ids.iter().map(address).collect()))
         } else {
             ids.first().map(address)
         };

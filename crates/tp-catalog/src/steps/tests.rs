@@ -1,4 +1,4 @@
-use serde_json::json;
+use tp_domain::json;
 use tp_domain::policy::PolicyType;
 
 use super::*;
@@ -18,7 +18,7 @@ impl Bench {
         Self { catalog, contract }
     }
 
-    fn create(&self, wanted: &Value) -> Result<Step, Unwritable> {
+    fn create(&self, wanted: &Json) -> Result<Step, Unwritable> {
         let place = Place { base: BASE, id: None, parent: None };
         create(&self.contract, self.catalog.schema(), whole(wanted), place)
     }
@@ -29,11 +29,11 @@ impl Bench {
     }
 }
 
-fn whole(object: &Value) -> Whole<'_> {
+fn whole(object: &Json) -> Whole<'_> {
     Whole { object, assignments: None }
 }
 
-fn group(id: &str) -> Value {
+fn group(id: &str) -> Json {
     json!({"id": "a", "source": "direct", "sourceId": "p", "target": {
         "@odata.type": "#microsoft.graph.groupAssignmentTarget", "groupId": id}})
 }
@@ -107,7 +107,7 @@ fn targets_one_by_one_are_taken_away_and_added() {
     let bench = Bench::of("termsAndConditions");
     let object = json!({"displayName": "A"});
     let mut old = group("old");
-    old["id"] = "p-1_old".into();
+    old.as_object_mut().unwrap().insert("id", "p-1_old".into());
     let (ours, theirs) = ([group("g"), group("h")], [old, group("h")]);
     let steps = bench
         .remaining(
@@ -166,11 +166,11 @@ fn definition_values_are_added_changed_and_taken_away() {
     let added = &body["added"][0];
     assert!(added.get("id").is_none() && added.get("definition").is_none());
     assert_eq!(
-        added["definition@odata.bind"],
+        added["definition@odata.bind"].as_str().unwrap(),
         format!("{BASE}/deviceManagement/groupPolicyDefinitions('d-new')")
     );
     assert_eq!(
-        added["presentationValues"][0]["presentation@odata.bind"],
+        added["presentationValues"][0]["presentation@odata.bind"].as_str().unwrap(),
         format!("{BASE}/deviceManagement/groupPolicyDefinitions('d-new')/presentations('pr')")
     );
     let updated = &body["updated"][0];
@@ -216,7 +216,7 @@ fn a_new_object_is_made_by_its_own_call() {
         "roleScopeTags": [{"id": "0"}, {"id": "7"}]});
     let body = Bench::of("roleAssignment").create(&role).unwrap().body.unwrap();
     assert_eq!(
-        body["roleDefinition@odata.bind"],
+        body["roleDefinition@odata.bind"].as_str().unwrap(),
         format!("{BASE}/deviceManagement/roleDefinitions/r")
     );
     assert_eq!(body["roleScopeTags@odata.bind"].as_array().unwrap().len(), 2);

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::hex::hex;
+use crate::json::Json;
 use crate::operation::canonical;
 use crate::policy::PolicyType;
 use crate::reason::ReasonCode;
@@ -45,6 +46,11 @@ macro_rules! digest {
             /// The SHA-256 of a value's canonical form.
             pub fn of(value: &Value) -> Self {
                 Self::of_bytes(canonical(value).to_string().as_bytes())
+            }
+
+            /// The same of a value without loss.
+            pub fn of_json(value: &Json) -> Self {
+                Self::of_bytes(value.to_string().as_bytes())
             }
 
             /// Lower-case hex, as it is stored and shown.

@@ -1,8 +1,8 @@
 //! Requests for multi-admin approval: how one stands, and which one belongs to a write (PROTOCOL §7).
 
-use serde_json::Value;
 use tp_catalog::contract::ApiVersion;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::json::Json;
 use tp_domain::reason::ReasonCode;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ pub enum Approval {
 }
 
 impl Approval {
-    fn read(request: &Value) -> Option<Self> {
+    fn read(request: &Json) -> Option<Self> {
         Some(match request.get("status")?.as_str()? {
             "needsApproval" => Self::Waiting,
             "approved" => Self::Approved,
@@ -66,13 +66,13 @@ impl GraphSession {
         for _ in 0..MAX_PAGES {
             let Some(url) = next.take() else { return Ok(None) };
             let page = self.fetch(ThrottleGroup::IntuneDefault, &url).await?;
-            let requests = page.get("value").and_then(Value::as_array).ok_or_else(malformed)?;
+            let requests = page.get("value").and_then(Json::as_array).ok_or_else(malformed)?;
             let own = requests.iter().find(|request| {
-                let text = request.get("requestJustification").and_then(Value::as_str);
+                let text = request.get("requestJustification").and_then(Json::as_str);
                 text.is_some_and(|text| text.ends_with(&mark))
             });
             if let Some(own) = own {
-                let id = own.get("id").and_then(Value::as_str).filter(|id| is_plain_id(id));
+                let id = own.get("id").and_then(Json::as_str).filter(|id| is_plain_id(id));
                 return Ok(id.map(str::to_owned));
             }
             if let Some(link) = page.get("@odata.nextLink") {

@@ -1,11 +1,11 @@
 //! One object of a plan: from reading it again to comparing what was read back.
 
-use serde_json::Value;
 use tp_catalog::contract::{Contract, RestoreMode, Wall};
 use tp_catalog::readback::{MOST_DIFFERENCES, assignments_differ, differences, fingerprint};
 use tp_catalog::schema::Schema;
 use tp_catalog::steps::{self, OBJECT, Place, Step, Unwritable, Whole};
 use tp_domain::ids::IntentId;
+use tp_domain::json::Json;
 use tp_domain::reason::{ReasonCode, RetryClass};
 use tp_domain::restore::intent::{IntentState, NewIntent, Settled, WriteIntent};
 use tp_domain::restore::outcome::{ItemOutcome, ItemResult, RestoreItem};
@@ -437,6 +437,6 @@ impl<'a> Item<'a> {
 fn caller_id<'v>(asked: &NewIntent, ready: &'v Ready<'_>) -> Option<&'v str> {
     let create = ready.contract.create.as_ref().filter(|create| create.id_from_caller)?;
     (asked.method == create.call.method.as_str())
-        .then(|| ready.wanted.object.get("id").and_then(Value::as_str))
+        .then(|| ready.wanted.object.get("id").and_then(Json::as_str))
         .flatten()
 }

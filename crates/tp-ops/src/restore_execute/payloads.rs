@@ -4,9 +4,8 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
 use tp_domain::ids::{RestoreId, RunId, TenantId};
-use tp_domain::operation::canonical;
+use tp_domain::json::{Json, Object};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::restore::plan::{BodyHash, PayloadRef, PlanNode};
@@ -72,15 +71,18 @@ pub trait RestorePayloads: Send + Sync + fmt::Debug {
 }
 
 /// The form in which an object and its assignments are kept.
-pub fn payload_bytes(object: &Value, assignments: Option<&[Value]>) -> Vec<u8> {
-    canonical(&json!({"object": object, "assignments": assignments})).to_string().into_bytes()
+pub fn payload_bytes(object: &Json, assignments: Option<&[Json]>) -> Vec<u8> {
+    let mut whole = Object::default();
+    whole.insert("object", object.clone());
+    whole.insert("assignments", assignments.map_or(Json::Null, |list| Json::Array(list.to_vec())));
+    Json::Object(whole).to_string().into_bytes()
 }
 
 /// What an object shall be.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
-    pub(super) object: Value,
-    pub(super) assignments: Option<Vec<Value>>,
+    pub(super) object: Json,
+    pub(super) assignments: Option<Vec<Json>>,
 }
 
 impl Wanted {
@@ -94,14 +96,15 @@ impl Wanted {
         if BodyHash::of_bytes(bytes).as_str() != wanted.sha256 {
             return None;
         }
-        let mut whole: Value = serde_json::from_slice(bytes).ok()?;
+        let mut whole = Json::parse(bytes).ok()?;
         for bind in &node.binds {
             *whole.pointer_mut(&bind.pointer)? = made(&bind.node)?.into();
         }
-        let object = whole.get_mut("object").map(Value::take).filter(Value::is_object)?;
-        let assignments = match whole.get_mut("assignments").map(Value::take) {
-            None | Some(Value::Null) => None,
-            Some(Value::Array(list)) => Some(list),
+        let members = whole.as_object_mut()?;
+        let object = members.remove("object").filter(Json::is_object)?;
+        let assignments = match members.remove("assignments") {
+            None | Some(Json::Null) => None,
+            Some(Json::Array(list)) => Some(list),
             Some(_) => return None,
         };
         Some(Self { object, assignments })
@@ -115,6 +118,7 @@ pub(super) fn bytes_of(full: &FullObject) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use tp_domain::json;
     use tp_domain::restore::plan::{Bind, NodeAction};
 
     use super::*;

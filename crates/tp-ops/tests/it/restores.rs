@@ -17,6 +17,7 @@ use tp_catalog::contract::Contract;
 use tp_catalog::readback::fingerprint;
 use tp_domain::access::{ExecuteRestores, PreviewRestore, Role};
 use tp_domain::ids::{RestoreId, RunId, TenantId, WorkerId};
+use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
 use tp_domain::restore::intent::WriteIntent;
@@ -247,7 +248,10 @@ impl Bench {
     }
 
     pub(crate) fn wanted(&self, object: &Value, assignments: Option<&[Value]>) -> PayloadRef {
-        self.kept.put(payload_bytes(object, assignments))
+        let object = Json::from(object.clone());
+        let assignments: Option<Vec<Json>> =
+            assignments.map(|list| list.iter().cloned().map(Json::from).collect());
+        self.kept.put(payload_bytes(&object, assignments.as_deref()))
     }
 
     /// A node that changes the object as it is now to that.
@@ -373,7 +377,7 @@ impl Bench {
         let mut nodes = Vec::new();
         for id in self.ids(PLAIN).await {
             let live = self.read(PLAIN, &id).await.unwrap();
-            let mut wanted = live.object.clone();
+            let mut wanted = Value::from(&live.object);
             wanted["description"] = format!("as it was {id}").into();
             nodes.push(self.update(PLAIN, &live, self.wanted(&wanted, None)));
         }

@@ -24,7 +24,7 @@ async fn mixed(bench: &Bench) -> Vec<PlanNode> {
     let mut nodes = Vec::new();
     for id in bench.ids(key).await {
         let live = bench.read(key, &id).await.unwrap();
-        let mut wanted = live.object.clone();
+        let mut wanted = serde_json::Value::from(&live.object);
         wanted["description"] = "as it was".into();
         let to = [group("aaaaaaaa-0000-4000-8000-000000000009")];
         nodes.push(bench.update(key, &live, bench.wanted(&wanted, Some(&to))));

@@ -113,7 +113,11 @@ async fn a_lost_assignment_is_found_or_done_again() {
         for id in bench.ids(key).await {
             let live = bench.read(key, &id).await.unwrap();
             let to = [group("aaaaaaaa-0000-4000-8000-000000000009")];
-            nodes.push(bench.update(key, &live, bench.wanted(&live.object, Some(&to))));
+            nodes.push(bench.update(
+                key,
+                &live,
+                bench.wanted(&Value::from(&live.object), Some(&to)),
+            ));
         }
         bench.faults(&json!([
             {"match": {"path_ends": "/assign"}, "times": 1, "action": {"kind": "reset", "when": "after"}},

@@ -23,7 +23,7 @@ async fn assigned(bench: &Bench) -> Vec<tp_domain::restore::plan::PlanNode> {
     let mut nodes = Vec::new();
     for id in bench.ids(key).await {
         let live = bench.read(key, &id).await.unwrap();
-        let mut wanted = live.object.clone();
+        let mut wanted = serde_json::Value::from(&live.object);
         wanted["description"] = "as it was".into();
         let to = [group("aaaaaaaa-0000-4000-8000-000000000009")];
         nodes.push(bench.update(key, &live, bench.wanted(&wanted, Some(&to))));
@@ -280,7 +280,7 @@ async fn what_was_there_before_is_kept_before_it_is_written_over() {
         let items = bench.items(id).await;
         let kept = bench.kept.get(items[0].safety.as_ref().unwrap()).unwrap();
         let kept: serde_json::Value = serde_json::from_slice(&kept).unwrap();
-        assert_eq!(kept["object"], was.object, "{}", bench.name());
+        assert_eq!(kept["object"], serde_json::Value::from(&was.object), "{}", bench.name());
         let _: Confirm =
             bench.say(bench.scope().await.restore_plan(id).await.unwrap().unwrap().hash());
     }

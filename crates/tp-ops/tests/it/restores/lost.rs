@@ -161,3 +161,19 @@ async fn twins_are_not_taken_for_ours() {
         assert_eq!(bench.intents(id).await.len(), 1);
     }
 }
+
+#[tokio::test]
+async fn what_is_not_found_yet_is_not_made_again() {
+    for bench in benches().await {
+        // Made, its answer lost, and for longer than anybody looks not to be found (PROTOCOL 9.6).
+        bench.change(json!({"new_objects_hidden_ms": 1_500})).await;
+        bench.faults(&json!([{"match": {"method": "POST", "path_contains": "deviceCategories"},
+            "times": 1, "action": {"kind": "reset", "when": "after"}}]));
+        let since = bench.mark().await;
+        let (id, _) = bench.restore(bench.plan(bench.creates(1))).await;
+        assert_eq!(bench.results(id).await[0].outcome, O::UnknownOutcome, "{}", bench.name());
+        assert_eq!(bench.written(since).await.len(), 1, "it was not sent again");
+        let held = bench.all_held(PLAIN).await;
+        assert_eq!(held.iter().filter(|one| one["displayName"] == "made 0").count(), 1);
+    }
+}

@@ -24,10 +24,10 @@ use tp_domain::restore::plan::PlanNode;
 use tp_domain::run::{Waiting, WaitingReason};
 use tp_domain::time::Timestamp;
 use tp_engine::operation::{OpContext, Operation, Report, Stop};
-use tp_graph::session::{Access, GraphSession, WaitObserver};
+use tp_graph::session::{GraphSession, WaitObserver};
 use tp_store::{ClaimedRun, ConfirmedPlan, Progress};
 
-use crate::Tools;
+use crate::{Tools, sign_in};
 use end::End;
 use item::Item;
 pub use payloads::{PayloadUnavailable, RestorePayloads, SafetyCapture, payload_bytes};
@@ -158,15 +158,8 @@ impl RestoreExecuteOperation {
 
     async fn session(&self, run: &ClaimedRun) -> Result<GraphSession, Stop> {
         let connection = run.connection().await?.map_err(Stop::Blocked)?;
-        let cloud = self.tools.clouds.get(&connection.cloud).cloned();
-        let access = Access {
-            cloud: cloud.ok_or(Stop::Blocked(ReasonCode::AppNotFound))?,
-            entra_tenant_id: connection.entra_tenant_id,
-            client_id: connection.client_id,
-            client_secret: connection.client_secret,
-        };
         let says = Arc::new(Says(run.progress().clone()));
-        Ok(self.tools.graph.session(access, says, run.kind().facts().lane))
+        sign_in::session(&self.tools, run, connection, says).map_err(Stop::Blocked)
     }
 }
 

@@ -20,8 +20,8 @@ macro_rules! migrations {
                 "payload_keys",
                 include_str!(concat!("../migrations/", $folder, "/0005_payload_keys.sql")),
             ),
-            (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
             (6, "restores", include_str!(concat!("../migrations/", $folder, "/0006_restores.sql"))),
+            (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
         ]
     };
 }

@@ -31,7 +31,6 @@ pub(crate) struct World {
     pub(crate) tools: Tools,
     /// The folder of the payload store.
     pub(crate) folder: tempfile::TempDir,
-    actor: Actor,
     pub(crate) actor: Actor,
 }
 
@@ -98,7 +97,6 @@ impl World {
             Arc::new(SystemJitter),
         );
         Self { db, sim, worker, tools, folder, actor }
-        Self { db, sim, worker, tools, actor }
     }
 
     pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {

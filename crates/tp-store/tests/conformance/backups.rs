@@ -89,10 +89,8 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         let done = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
         assert_eq!((done.counted, done.failed, done.new_versions), (1, 1, 1));
         // The worker after a crash reads the type again: the one stays, the other is made good.
-        let entries = vec![
-            entry(captured(&run, "a", 9).await),
-            entry(captured(&run, "b", 2).await),
-        ];
+        let entries =
+            vec![entry(captured(&run, "a", 9).await), entry(captured(&run, "b", 2).await)];
         let again = run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
         assert_eq!((again.counted, again.failed, again.new_versions), (1, 0, 1));
         let id = end(run, set, BackupState::Complete).await;

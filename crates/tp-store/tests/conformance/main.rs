@@ -9,9 +9,9 @@ mod util;
 
 mod actions;
 mod audit;
+mod backups;
 mod budgets;
 mod children;
-mod backups;
 mod claims;
 mod console;
 mod fairness;

@@ -87,17 +87,14 @@ pub(crate) async fn run_start(
             let started = app.starter.start_in_workspace(&scope, &request, asked.how).await?;
             Ok(answer(&app, &started))
         }
-        OperationKind::InventorySync | OperationKind::BackupCreate => {
+        OperationKind::InventorySync
+        | OperationKind::BackupCreate
+        | OperationKind::RestoreExecute => {
             Err(runs::not_here("is a kind of a tenant: POST /api/v1/tenants/{tenant}/runs"))
         }
         OperationKind::ScheduleExecute => {
             Err(runs::not_here("is not started here: it belongs to its schedule"))
         }
-        OperationKind::InventorySync
-        | OperationKind::RestoreExecute
-        | OperationKind::ScheduleExecute => Err(runs::not_here(
-            "is not started here: inventory.sync and restore.execute belong to a tenant, schedule.execute to its schedule",
-        )),
     }
 }
 

@@ -113,10 +113,12 @@ pub(super) async fn in_workspace(
             let note = Some("It is done with what the schedule says today.");
             Ok(Again { all: of_schedule(app, scope, run).await?, failed, note })
         }
-        Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_) => {
-        Ok(OperationKind::InventorySync | OperationKind::RestoreExecute) | Err(_) => {
-            Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING })
-        }
+        Ok(
+            OperationKind::InventorySync
+            | OperationKind::BackupCreate
+            | OperationKind::RestoreExecute,
+        )
+        | Err(_) => Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING }),
     }
 }
 
@@ -275,7 +277,6 @@ pub(crate) async fn start_again(
             let started = app.starter.retry(&scope, id, only, how).await?;
             Ok((started, scope.tenant().clone()))
         }
-        Ok(OperationKind::ScheduleExecute | OperationKind::RunsPrune) | Err(_) => {
         // A restore is done again from its own record: within its half hour, by whoever may restore.
         Ok(
             OperationKind::RestoreExecute
@@ -321,9 +322,14 @@ pub(crate) async fn start_again_in_workspace(
             let scope = app.store.enter_workspace::<StartRunsPrune>(actor, workspace).await?;
             Ok(app.starter.start_in_workspace(&scope, &PruneRuns, how).await?)
         }
-        (Ok(OperationKind::InventorySync | OperationKind::BackupCreate) | Err(_), _) => {
-        (Ok(OperationKind::InventorySync | OperationKind::RestoreExecute) | Err(_), _) => {
-            conflict(UNKNOWN)
-        }
+        (
+            Ok(
+                OperationKind::InventorySync
+                | OperationKind::BackupCreate
+                | OperationKind::RestoreExecute,
+            )
+            | Err(_),
+            _,
+        ) => conflict(UNKNOWN),
     }
 }

@@ -100,7 +100,9 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
                 BackupSelection::Policies(_) => None,
             }
         }
-        OperationKind::ScheduleExecute | OperationKind::RunsPrune => None,
+        OperationKind::RestoreExecute
+        | OperationKind::ScheduleExecute
+        | OperationKind::RunsPrune => None,
     }
 }
 
@@ -335,8 +337,6 @@ impl ScheduleForm {
                 let targets = if whole { self.targets(choices, old)? } else { Targets::Own };
                 (inputs, targets)
             }
-            OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
-            OperationKind::InventorySync => (self.sync(choices, old)?.inputs(), Targets::Own),
             OperationKind::RunsPrune
             | OperationKind::RestoreExecute
             | OperationKind::ScheduleExecute => old

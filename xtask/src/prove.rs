@@ -35,7 +35,7 @@ pub(crate) enum What {
     Engine,
     /// The simulated Graph: real clients of other people accept it
     Sim,
-    /// The client of Graph: TRUST A10 to A15, A17, and that everything is read as it is held
+    /// The client of Graph: TRUST A10 to A17, A29, and that everything is read as it is held
     Graph,
 }
 
@@ -87,7 +87,7 @@ fn prove(args: &ProveArgs, server: &Server, lines: &Path, seen: &mut Vec<Value>)
     Ok(())
 }
 
-/// Hostile replies, limits, full readings: tests of tp-ops that say their figures.
+/// Hostile replies, limits, full readings, restores: tests of tp-ops that say their figures.
 fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
     let mut command = shell::command("cargo");
     // Optimised: else the simulator is slower than the limits that are to be met.
@@ -101,11 +101,14 @@ fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
         "-p",
         "tp-ops",
     ]);
-    command.args(["hostile::", "pacing::", "reading::"]);
+    command.args(["hostile::", "pacing::", "reading::", "restores::"]);
     command.env("TENANTPILOT_PROVE_FILE", lines).env(postgres::VARIABLE, server.url());
     let status = command.status().context("cargo nextest could not be started")?;
     take_figures(parse(&std::fs::read_to_string(lines).unwrap_or_default()), seen);
-    seen.push(passed("every object of the corpus is read as it is held", status.success()));
+    seen.push(passed(
+        "objects are read as they are held, and restored as planned",
+        status.success(),
+    ));
     Ok(())
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::contract::Contract;
-use crate::parts::{PartOf, Subresource, Way};
+use crate::parts::{PartOf, Subresource, Way, Ways};
 
 /// The requests that read a type's objects in full.
 #[derive(Clone, Debug)]
@@ -66,6 +66,29 @@ impl Contract {
             parts: payload().filter(|part| own(part.read.prefer)).collect(),
             assignments_path: assignments
                 .filter(|ways| ways.prefer == Way::SubPath)
+                .and_then(|ways| ways.sub_path.as_ref())
+                .map(|sub_path| sub_path.path.as_str()),
+        }
+    }
+
+    /// The requests that read one object afresh: what a listing would bring is asked of the object, or by
+    /// the part's own path where the object cannot be asked for it.
+    pub fn reading_of_one(&self) -> Reading<'_> {
+        let of_listing = |ways: &Ways| {
+            matches!(ways.prefer, Way::ListExpand | Way::Inline) && ways.item_expand.is_none()
+        };
+        let own = |ways: &Ways| {
+            matches!(ways.prefer, Way::SubPath | Way::PerChild | Way::Call)
+                || (ways.prefer == Way::ListExpand && of_listing(ways))
+        };
+        let payload = self.subresources.iter().filter(|part| part.part == PartOf::Payload);
+        let assignments = self.assignments.as_ref().map(|assignments| &assignments.read);
+        Reading {
+            list_query: BTreeMap::new(),
+            item_query: Some(self.item_query_in_full()),
+            parts: payload.filter(|part| own(&part.read)).collect(),
+            assignments_path: assignments
+                .filter(|ways| ways.prefer == Way::SubPath || of_listing(ways))
                 .and_then(|ways| ways.sub_path.as_ref())
                 .map(|sub_path| sub_path.path.as_str()),
         }
@@ -165,6 +188,18 @@ mod tests {
         let reading = contract.reading();
         assert_eq!(reading.requests_per_object(), 1);
         assert_eq!(reading.item_query.unwrap()["$expand"], "assignments");
+    }
+
+    #[test]
+    fn one_object_is_asked_for_what_a_listing_would_bring() {
+        let contract = contract("deviceCompliancePolicy");
+        let reading = contract.reading_of_one();
+        assert!(reading.parts.is_empty());
+        assert!(reading.item_query.unwrap()["$expand"].contains("scheduledActionsForRule"));
+        let contract = self::contract("compliancePolicyV2");
+        let names: Vec<&str> =
+            contract.reading_of_one().parts.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["settings", "scheduledActionsForRule"]);
     }
 
     #[test]

@@ -185,6 +185,12 @@ needs! {
     StartRunsPrune => SettingsManage;
     /// Change schedules, and run one now.
     ManageSchedules => SchedulesManage;
+    /// Begin a restore and make its preview.
+    PreviewRestore => RestorePreview;
+    /// Confirm a restore. It starts nothing by itself: there is no `MayStart` for it.
+    ExecuteRestores => RestoreExecute;
+    /// Agree to a restore that somebody else has confirmed.
+    ApproveRestore => RestoreApprove;
 }
 
 impl MayStart for StartInventorySync {

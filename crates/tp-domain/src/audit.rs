@@ -69,6 +69,20 @@ words! {
         ScheduleChanged => "schedule.changed",
         /// A schedule was deleted.
         ScheduleDeleted => "schedule.deleted",
+        /// A restore was begun.
+        RestoreCreated => "restore.created",
+        /// A plan was frozen for a restore.
+        RestorePlanFrozen => "restore.plan_frozen",
+        /// A person confirmed a restore's plan.
+        RestoreConfirmed => "restore.confirmed",
+        /// A second person agreed to a restore.
+        RestoreApproved => "restore.approved",
+        /// A restore was given up, or refused by the second person.
+        RestoreDiscarded => "restore.discarded",
+        /// What failed of a restore is done again.
+        RestoreRetried => "restore.retried",
+        /// What a run did to one object of a restore.
+        RestoreItemEnded => "restore.item_ended",
         /// A setting of the workspace was changed.
         SettingsChanged => "settings.changed",
     }

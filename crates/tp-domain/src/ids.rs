@@ -99,6 +99,10 @@ id! {
     CopyId;
     /// One credential of a tenant.
     CredentialId;
+    /// One restore: its draft, plan, confirm and results.
+    RestoreId;
+    /// One write that is written down before it is sent.
+    IntentId;
     /// One process that takes work. Made at process start, never a host name.
     WorkerId;
 }

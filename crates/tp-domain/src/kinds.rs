@@ -97,3 +97,22 @@ pub(crate) const RUNS_PRUNE: KindFacts = KindFacts {
     retry_failed: false,
     spec: "specs/002-run-engine/spec.md",
 };
+
+pub(crate) const RESTORE_EXECUTE: KindFacts = KindFacts {
+    label_en: "Restore",
+    label_de: "Wiederherstellung",
+    description: "Writes what a confirmed plan says into the tenant and reads it back.",
+    description_de: "Schreibt in den Mandanten, was ein bestätigter Plan sagt, und liest es zurück.",
+    capability: Capability::RestoreExecute,
+    level: Level::Tenant,
+    lane: Lane::Restore,
+    identity: IdentityRule::Plan,
+    unit: "objects",
+    context_keys: &["restore", "outcomes", "half_done"],
+    retry: RetryPolicy::USUAL,
+    expected_seconds: 1_800,
+    superseded_by_success: false,
+    schedulable: false,
+    retry_failed: true,
+    spec: "specs/005-restore/spec.md",
+};

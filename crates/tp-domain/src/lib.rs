@@ -30,6 +30,7 @@ pub mod operation;
 pub mod payload;
 pub mod policy;
 pub mod reason;
+pub mod restore;
 pub mod run;
 pub mod runs_prune;
 pub mod schedule;

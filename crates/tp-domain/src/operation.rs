@@ -18,6 +18,8 @@ words! {
         BackupCreate => "backup.create",
         /// Checks how a tenant is reached and what its app may do there.
         ConnectionVerify => "connection.verify",
+        /// Carries out a restore's confirmed plan.
+        RestoreExecute => "restore.execute",
         /// Starts a schedule's work in many tenants and ends when all of it has ended.
         ScheduleExecute => "schedule.execute",
         /// Deletes finished runs that are older than the workspace keeps them.
@@ -66,6 +68,8 @@ pub enum IdentityRule {
     Selection,
     /// The same slot of the same schedule.
     Slot,
+    /// The same plan of the same restore.
+    Plan,
 }
 
 /// Where runs of a kind live.
@@ -137,6 +141,7 @@ impl OperationKind {
             Self::InventorySync => kinds::INVENTORY_SYNC,
             Self::BackupCreate => kinds::BACKUP_CREATE,
             Self::ConnectionVerify => kinds::CONNECTION_VERIFY,
+            Self::RestoreExecute => kinds::RESTORE_EXECUTE,
             Self::ScheduleExecute => kinds::SCHEDULE_EXECUTE,
             Self::RunsPrune => kinds::RUNS_PRUNE,
         }

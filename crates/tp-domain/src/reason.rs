@@ -83,6 +83,26 @@ words! {
         CanceledByParent => "canceled_by_parent",
         /// The tenant has no licence for Microsoft Intune.
         LicenceMissing => "licence_missing",
+        /// What was read back is not what was planned.
+        WrittenButDiffers => "written_but_differs",
+        /// A part of an object was written before another was refused.
+        HalfDone => "half_done",
+        /// A write was accepted, and the object could not be read afterwards.
+        NotReadBack => "not_read_back",
+        /// The second administrator said no.
+        ApprovalRejected => "approval_rejected",
+        /// Nobody approved in time.
+        ApprovalExpired => "approval_expired",
+        /// A value that is kept secret is not there to be written.
+        SecretMissing => "secret_missing",
+        /// What it refers to was not written.
+        DependencyFailed => "dependency_failed",
+        /// Something before it failed, and it was asked to stop then.
+        StoppedAfterFailure => "stopped_after_failure",
+        /// Its type is shown in previews and not written.
+        PreviewOnly => "preview_only",
+        /// A stored payload is missing or is not what it was.
+        PayloadUnreadable => "payload_unreadable",
     }
 }
 
@@ -338,6 +358,66 @@ impl ReasonCode {
                 "The run that it belongs to was canceled before this was begun.",
                 "Start it again if it is still wanted.",
                 Manager,
+                Permanent,
+            ),
+            Self::WrittenButDiffers => (
+                "It was written, but what was read back differs from the plan.",
+                "Compare the object with the plan: Microsoft may have changed a value.",
+                Manager,
+                Permanent,
+            ),
+            Self::HalfDone => (
+                "A part of the object was written before another part was refused.",
+                "Look at which part failed, then make a new preview: it shows what is left to do.",
+                Manager,
+                Permanent,
+            ),
+            Self::NotReadBack => (
+                "The write was accepted, but the object could not be read afterwards.",
+                "Look at the object in the Intune admin center, then make a new preview.",
+                Manager,
+                Permanent,
+            ),
+            Self::ApprovalRejected => (
+                "A second administrator rejected the change in Microsoft Intune.",
+                "Ask who rejected it, then make a new preview.",
+                Entra,
+                Permanent,
+            ),
+            Self::ApprovalExpired => (
+                "Nobody approved the change in Microsoft Intune within three days.",
+                "Make a new preview, and tell the approvers before you confirm it.",
+                Entra,
+                Permanent,
+            ),
+            Self::SecretMissing => (
+                "The object holds a secret whose value is not stored.",
+                "Give the value in the restore, or set it in the Intune admin center.",
+                Manager,
+                Permanent,
+            ),
+            Self::DependencyFailed => (
+                "Something that it refers to was not written, so it was not begun.",
+                "Look at what failed before it, then make a new preview.",
+                Manager,
+                Permanent,
+            ),
+            Self::StoppedAfterFailure => (
+                "It was not begun: something before it failed, and the plan says to stop then.",
+                "Look at what failed before it, then make a new preview.",
+                Manager,
+                Permanent,
+            ),
+            Self::PreviewOnly => (
+                "Its policy type is shown in previews and not written.",
+                "Do this one in the Intune admin center, or let an operator enable the type.",
+                Operator,
+                Permanent,
+            ),
+            Self::PayloadUnreadable => (
+                "A stored payload is missing or is not what it was.",
+                "Verify the backup that it comes from.",
+                Operator,
                 Permanent,
             ),
             Self::StorageUnavailable => (

@@ -13,11 +13,28 @@ pub struct GraphError {
     status: Option<u16>,
     request_id: Option<String>,
     postponed: Option<Duration>,
+    /// No byte of the request left: nothing can have come of it.
+    unsent: bool,
 }
 
 impl GraphError {
     pub(crate) const fn new(reason: ReasonCode) -> Self {
-        Self { reason, status: None, request_id: None, postponed: None }
+        Self { reason, status: None, request_id: None, postponed: None, unsent: false }
+    }
+
+    /// No connection was made.
+    pub(crate) const fn unsent() -> Self {
+        Self {
+            reason: ReasonCode::GraphUnavailable,
+            status: None,
+            request_id: None,
+            postponed: None,
+            unsent: true,
+        }
+    }
+
+    pub(crate) const fn is_unsent(&self) -> bool {
+        self.unsent
     }
 
     pub(crate) fn answered(reason: ReasonCode, status: u16, request_id: Option<String>) -> Self {

@@ -126,7 +126,7 @@ impl GraphSession {
             .buffered(CHUNKS_AT_ONCE)
     }
 
-    async fn fill(
+    pub(crate) async fn fill(
         &self,
         contracts: &[&Contract],
         readings: &[Reading<'_>],

@@ -88,8 +88,9 @@ pub type Chance = Arc<dyn Fn() -> f64 + Send + Sync>;
 #[derive(Clone)]
 pub struct Graph {
     pub(crate) client: reqwest::Client,
-    /// Keeps no connections: a machine behind one that said 503 must not be asked again over it.
-    fresh: reqwest::Client,
+    /// Keeps no connections: a machine behind one that said 503 must not be asked again over it, and a write
+    /// must not be lost with a connection that the other side was about to close.
+    pub(crate) fresh: reqwest::Client,
     pub(crate) options: GraphOptions,
     pub(crate) tokens: Tokens,
     pauses: Pauses,
@@ -131,9 +132,11 @@ pub(crate) struct Answer {
     pub(crate) request_id: Option<String>,
     pub(crate) body: Vec<u8>,
     pub(crate) retry_after: Option<Duration>,
+    /// The code of a request for approval (PROTOCOL §7).
+    pub(crate) approval_code: Option<String>,
 }
 
-/// A request that reads from Graph.
+/// A request to Graph: what it is taken from and what it waits for.
 pub(crate) struct Call<'a> {
     pub(crate) access: &'a Access,
     pub(crate) group: ThrottleGroup,
@@ -145,6 +148,7 @@ pub(crate) struct Call<'a> {
     pub(crate) max_bytes: usize,
     pub(crate) observer: &'a dyn WaitObserver,
     pub(crate) lane: Lane,
+    pub(crate) uses: BudgetUse,
 }
 
 impl Graph {
@@ -205,19 +209,27 @@ impl Graph {
         request: reqwest::RequestBuilder,
         max_bytes: usize,
     ) -> Result<Answer, GraphError> {
-        let failed = |_: reqwest::Error| GraphError::new(ReasonCode::GraphUnavailable);
-        let request = request
+        let failed = |error: reqwest::Error| {
+            if error.is_connect() {
+                GraphError::unsent()
+            } else {
+                GraphError::new(ReasonCode::GraphUnavailable)
+            }
+        };
+        // The client that the request was made with: it may be the one that keeps no connections.
+        let (client, request) = request
             .header("client-request-id", self.ids.next().to_string())
             .header(ACCEPT, "application/json")
-            .build()
-            .map_err(|_| GraphError::new(ReasonCode::InternalError))?;
+            .build_split();
+        let request = request.map_err(|_| GraphError::new(ReasonCode::InternalError))?;
         if !(is_below(cloud.graph(), request.url()) || is_below(cloud.login(), request.url())) {
             return Err(GraphError::new(ReasonCode::UntrustedNextLink));
         }
-        let mut response = self.client.execute(request).await.map_err(failed)?;
+        let mut response = client.execute(request).await.map_err(failed)?;
         let status = response.status().as_u16();
         let (request_id, retry_after) =
             (request_id(response.headers()), self.told(response.headers()));
+        let approval_code = approval_code(response.headers());
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > max_bytes {
@@ -225,7 +237,7 @@ impl Graph {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, request_id, body, retry_after })
+        Ok(Answer { status, request_id, body, retry_after, approval_code })
     }
 
     fn told(&self, headers: &HeaderMap) -> Option<Duration> {
@@ -293,7 +305,7 @@ impl Graph {
     }
 
     /// Waits until the group may be asked; says how long all waits were, and gives up when that is too much.
-    async fn wait_for_group(
+    pub(crate) async fn wait_for_group(
         &self,
         call: &Call<'_>,
         mut waited: Duration,
@@ -307,10 +319,10 @@ impl Graph {
 
     /// Waits for a share of Graph's limits. It always comes: this is pacing, not refusal, so it does not
     /// count as a wait of the request. A wait that people would notice is said.
-    async fn take_from_budget(&self, call: &Call<'_>) -> Result<(), GraphError> {
+    pub(crate) async fn take_from_budget(&self, call: &Call<'_>) -> Result<(), GraphError> {
         for _ in 0..call.counts {
             while let Some(wait) =
-                self.purse.take(call.access, call.group, BudgetUse::Read, call.lane).await
+                self.purse.take(call.access, call.group, call.uses, call.lane).await
             {
                 if wait > self.options.longest_sleep {
                     return Err(GraphError::postponed_by(ReasonCode::GraphThrottled, wait));
@@ -359,6 +371,12 @@ fn is_below(base: &Url, url: &Url) -> bool {
         && url.path().starts_with(base.path())
         && url.username().is_empty()
         && url.password().is_none()
+}
+
+/// The code of a request for approval, if it has the form of an id.
+fn approval_code(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("x-msft-approval-code")?.to_str().ok()?;
+    crate::session::is_plain_id(text).then(|| text.to_owned())
 }
 
 /// Graph's id of the request, if it has the form of one: nothing else of a header is kept.

@@ -11,8 +11,10 @@ pub mod credential;
 pub mod directory;
 pub mod error;
 pub mod full;
+pub mod one;
 pub mod session;
 pub mod throttle;
+pub mod write;
 
 mod batch;
 mod http;

@@ -9,6 +9,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tp_catalog::contract::{ApiVersion, Contract, ListShape, Parent};
 use tp_catalog::registry::Catalog;
 use tp_catalog::throttle::ThrottleGroup;
+use tp_domain::budget::BudgetUse;
 use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
@@ -31,10 +32,10 @@ pub trait WaitObserver: Send + Sync + fmt::Debug {
 /// What an operation may ask of Graph for reading. It cannot write (rule I-8).
 #[derive(Debug)]
 pub struct GraphSession {
-    graph: Graph,
-    access: Access,
-    observer: Arc<dyn WaitObserver>,
-    lane: Lane,
+    pub(crate) graph: Graph,
+    pub(crate) access: Access,
+    pub(crate) observer: Arc<dyn WaitObserver>,
+    pub(crate) lane: Lane,
     in_flight: Semaphore,
     /// Collections that are shared by types are read once per session.
     listings: Mutex<HashMap<String, Arc<OnceCell<Objects>>>>,
@@ -295,6 +296,33 @@ impl GraphSession {
         })
     }
 
+    /// The objects of a type as they are listed now, below that parent where the type has parents.
+    pub(crate) async fn listed_now(
+        &self,
+        contract: &Contract,
+        parent: Option<&str>,
+    ) -> Result<Vec<Json>, GraphError> {
+        let malformed = || GraphError::new(ReasonCode::MalformedResponse);
+        let mut path = contract.list.path.clone();
+        if path.contains("{parentId}") {
+            let parent = parent.filter(|id| is_plain_id(id)).ok_or_else(malformed)?;
+            path = path.replace("{parentId}", parent);
+        }
+        let listing = Listing {
+            version: contract.api_version,
+            path,
+            query: &contract.list.query,
+            shape: contract.list.shape,
+            group: contract.throttle,
+        };
+        let url = self.url(&listing)?;
+        let mut objects = self.read(&listing, url).await?;
+        objects.retain(|object| {
+            contract.list.client_filter.iter().all(|filter| filter.passes(object))
+        });
+        Ok(objects)
+    }
+
     /// Sends one request when there is room, and reads its answer as JSON.
     async fn send(
         &self,
@@ -315,6 +343,7 @@ impl GraphSession {
             max_bytes,
             observer: &*self.observer,
             lane: self.lane,
+            uses: BudgetUse::Read,
         };
         let answer = self.graph.call(call).await?;
         drop(permit);

@@ -7,6 +7,7 @@ pub mod backup_create;
 pub mod connection_verify;
 pub mod execute_schedule;
 pub mod prune_runs;
+pub mod restore_execute;
 pub mod sync_inventory;
 
 use std::sync::Arc;

@@ -323,7 +323,7 @@ mod tests {
     fn every_break_point_has_its_kill() {
         for place in [Place::Sqlite, Place::Postgres(String::new())] {
             let cases = cases(&place);
-            for point in BreakPoint::ALL {
+            for point in BreakPoint::ALL.iter().filter(|point| !point.is_of_restores()) {
                 assert!(cases.iter().any(|case| case.point == Some(*point)), "{point:?}");
             }
         }

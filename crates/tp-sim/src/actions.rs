@@ -251,7 +251,28 @@ impl Action<'_> {
             values.push(value);
         }
         object["definitionValues"] = Value::Array(values);
-        Ok(self.prepared(object, Answer::nothing(204)))
+        let answer = self.prepared(object, Answer::nothing(204));
+        self.define(&mut object["definitionValues"]);
+        Ok(answer)
+    }
+
+    /// Puts the definitions in the place of their names.
+    fn define(&self, values: &mut Value) {
+        let known = &self.tenant.definitions;
+        let define = |one: Option<&mut Value>| {
+            let Some(one) = one else { return };
+            if let Some(whole) = one.get("id").and_then(Value::as_str).and_then(|id| known.get(id))
+            {
+                *one = whole.clone();
+            }
+        };
+        for value in values.as_array_mut().into_iter().flatten() {
+            define(value.get_mut("definition"));
+            let presentations = value.get_mut("presentationValues").and_then(Value::as_array_mut);
+            for presentation in presentations.into_iter().flatten() {
+                define(presentation.get_mut("presentation"));
+            }
+        }
     }
 
     fn part_id(&self, name: &str, number: usize) -> Uuid {

@@ -371,6 +371,7 @@ impl Sim {
         let Some(tenant) = inner.estate.tenant_mut(change.tenant) else {
             return Answer::not_found();
         };
+        tenant.learn_definitions();
         let objects = tenant.collections.entry(path).or_default();
         let at = change.id.as_deref().and_then(|id| place::index(objects, id));
         match (change.action, change.object, at, change.patch) {

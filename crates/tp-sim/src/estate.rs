@@ -92,6 +92,7 @@ pub(crate) fn build(
             approvals: Vec::new(),
             audit: Vec::new(),
             made: 0,
+            definitions: BTreeMap::new(),
             hidden: HashMap::new(),
         };
         // Branding hangs below the organization, so that must be there first.

@@ -30,6 +30,18 @@ const AREAS: [&str; 12] = [
 ];
 const GROUPS: [&str; 6] = ["All devices", "Pilot", "Finance", "Sales", "Shared devices", "VIP"];
 
+/// Properties that a generated object gets without asking whether its entity has them.
+const COMMON: [&str; 8] = [
+    "createdDateTime",
+    "lastModifiedDateTime",
+    "roleScopeTagIds",
+    "description",
+    "fileName",
+    "platforms",
+    "technologies",
+    "isAssigned",
+];
+
 /// How many objects of a type a tenant of scale 1 has.
 fn amount(key: &str) -> u32 {
     match key {
@@ -209,6 +221,11 @@ fn content(object: &mut Value, route: &Route, number: u32, random: &mut StdRng) 
             object["settings"] = json!([{"@odata.type": "#microsoft.graph.deviceManagementBooleanSettingInstance",
                 "definitionId": "deviceConfiguration--sim", "valueJson": "true"}]);
         }
+        // The first of a kind is the default one, of priority 0.
+        _ if route.path.ends_with("/deviceEnrollmentConfigurations") => {
+            object["priority"] = number.into();
+        }
+        "appConfigurationManagedApps" => object["appGroupType"] = "selectedPublicApps".into(),
         "deviceHealthScript" => object["publisher"] = "Contoso".into(),
         "complianceManagementPartner" => object["partnerState"] = "enabled".into(),
         "deviceManagementPartner" => object["isConfigured"] = true.into(),
@@ -228,6 +245,8 @@ fn complete(object: &mut Value, route: &Route, schema: &Schema) {
     let mut names: Vec<_> = properties.iter().filter(|(_, one)| !one.is_navigation).collect();
     names.sort_by_key(|(name, _)| *name);
     let Value::Object(map) = object else { return };
+    // What most entities have, and some have not: the service never sends what an entity does not know.
+    map.retain(|name, _| !COMMON.contains(&name.as_str()) || properties.contains_key(name));
     for (name, property) in names {
         if map.contains_key(name) || route.navigation.contains(name) {
             continue;

@@ -155,12 +155,15 @@ impl Reader<'_> {
         let known = place.route.and_then(|route| route.navigation.iter().find(is));
         let held = object.as_object().and_then(|map| map.keys().find(is));
         let nested = NESTED.iter().copied().find(|own| own.eq_ignore_ascii_case(name));
-        let own = known.or(held).map(String::as_str).or(nested);
+        let entity = type_of(object).or(place.route.map(|route| route.entity.as_str()));
+        // A property that has no value is still there.
+        let properties = entity.and_then(|entity| self.world.schema.of(entity));
+        let named = properties.and_then(|all| all.keys().find(is));
+        let own = known.or(held).or(named).map(String::as_str).or(nested);
         let Some(own) = own else {
             return Answer::bad_request(&format!("Resource not found for the segment '{name}'."));
         };
         let context = format!("{context}/{own}");
-        let entity = type_of(object).or(place.route.map(|route| route.entity.as_str()));
         let one = entity
             .and_then(|entity| self.world.schema.property(entity, own))
             .is_some_and(|property| !property.is_collection);

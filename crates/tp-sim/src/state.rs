@@ -59,6 +59,10 @@ pub struct SimTenant {
     /// How many objects were made by writes: their ids follow from it.
     #[serde(default)]
     pub(crate) made: u64,
+    /// Definitions of administrative templates and their presentations, by id: they are the service's own and
+    /// stay when the last policy that uses them goes.
+    #[serde(default)]
+    pub(crate) definitions: BTreeMap<String, Value>,
     /// Ids that are not found yet.
     #[serde(skip)]
     pub(crate) hidden: HashMap<String, Instant>,
@@ -77,6 +81,26 @@ pub(crate) fn licences() -> Vec<String> {
 }
 
 impl SimTenant {
+    /// Remembers the definitions that policies use.
+    pub(crate) fn learn_definitions(&mut self) {
+        let policies = self.collections.get("/deviceManagement/groupPolicyConfigurations");
+        let values = policies.into_iter().flatten();
+        let values =
+            values.filter_map(|policy| policy.get("definitionValues")?.as_array()).flatten();
+        for value in values {
+            let presentations = value.get("presentationValues").and_then(Value::as_array);
+            let presentations = presentations.into_iter().flatten();
+            let own = presentations.filter_map(|one| one.get("presentation"));
+            for one in value.get("definition").into_iter().chain(own) {
+                let id = one.get("id").and_then(Value::as_str);
+                // One that was only named says no more than its name.
+                if let Some(id) = id.filter(|_| one.as_object().is_some_and(|all| all.len() > 1)) {
+                    self.definitions.insert(id.to_owned(), one.clone());
+                }
+            }
+        }
+    }
+
     /// Whether an object is so new that it is not found.
     pub(crate) fn hides(&self, id: &str) -> bool {
         self.hidden.get(id).is_some_and(|until| Instant::now() < *until)

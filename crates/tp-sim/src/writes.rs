@@ -40,6 +40,9 @@ pub(crate) fn answer(
     if let Some(answer) = actions::at_no_object(world, tenant, call, next) {
         return answer;
     }
+    if call.path.to_ascii_lowercase().starts_with("/devicemanagement/grouppolicyconfigurations") {
+        tenant.learn_definitions();
+    }
     let Some(target) = Target::find(tenant, world.routes, &call.path) else {
         return Answer::no_route();
     };

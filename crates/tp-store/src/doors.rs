@@ -6,6 +6,7 @@
 //! | [`Store::enter_workspace`] | the same, for the workspace itself | [`crate::WorkspaceScope`] |
 //! | [`Store::enter_fleet`] | pages over all of a person's tenants | [`FleetScope`] |
 //! | [`Store::claim_many`] | the engine's workers | [`crate::ClaimedRun`] |
+//! | [`crate::ClaimedRun::confirmed_plan`] | the worker of a confirmed restore | [`crate::ConfirmedPlan`] |
 //! | [`Store::upkeep`] | the engine's sweeper | [`Upkeep`] |
 //! | [`Store::console`] | the machine's own shell | [`Console`] |
 //!

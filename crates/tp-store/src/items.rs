@@ -31,7 +31,7 @@ const BEGIN: &str = "\
 UPDATE run_items
 SET state = 'running', attempts = attempts + 1, started_at = COALESCE(started_at, $4)
 WHERE scope_id = $1 AND run_id = $2 AND item_key = $3 AND state IN ('pending', 'running')";
-const END: &str = "\
+pub(crate) const END: &str = "\
 UPDATE run_items
 SET state = $4, reason = $5, graph_request_id = $6, completed_at = $7,
     started_at = COALESCE(started_at, $7)

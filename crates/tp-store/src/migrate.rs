@@ -25,6 +25,7 @@ macro_rules! migrations {
                 "connections",
                 include_str!(concat!("../migrations/", $folder, "/0006_connections.sql")),
             ),
+            (7, "restores", include_str!(concat!("../migrations/", $folder, "/0007_restores.sql"))),
             (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
         ]
     };

@@ -398,7 +398,7 @@ async fn start_as(store: &Store, new: &NewRun, way: Way) -> Result<Started, Stor
 }
 
 /// Starts under an idempotency key; `None` when the key belongs to another request.
-async fn start_once(
+pub(crate) async fn start_once(
     tx: &mut Tx,
     ids: &dyn Ids,
     new: &NewRun,

@@ -22,7 +22,7 @@ use crate::{
     SystemIds, TimeSource,
 };
 
-pub use breaks::{BreakPoint, Look, break_at, looks_begin, looks_taken};
+pub use breaks::{BreakPoint, Look, break_at, break_nowhere, looks_begin, looks_taken};
 pub(crate) use breaks::{Timed, ends_written, reached};
 pub use invariants::{Told, broken, told};
 

@@ -16,6 +16,9 @@ const STATUS_FILES: [&str; 3] = [
 
 /// Where a stored sentence becomes a safe message again (rule I-7): the store, which writes no others.
 const STORED_MESSAGES: &str = "crates/tp-store/src/";
+/// What lets a client write into a tenant. Rust cannot say that one crate alone may implement a trait of
+/// another, so this does.
+const WRITE_RIGHTS: [&str; 2] = ["WriteWarrant", "RecordedIntent"];
 
 /// How a path of somebody's machine begins.
 const MACHINE_PATHS: [&str; 4] = ["/home/", "/root/", "/Users/", "/work/"];
@@ -34,6 +37,15 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             size(path, text, &mut found);
             if !STATUS_FILES.contains(&path) {
                 status(path, without_tests(text), &mut found);
+            }
+        }
+    }
+    for (path, text) in tree.rust().filter(|(path, _)| !path.starts_with("crates/tp-store/src/")) {
+        for right in WRITE_RIGHTS {
+            if let Some(at) = text.find(&format!("impl {right} for")) {
+                let advice =
+                    format!("only the store's doors give a {right} (rule I-8); take it from there");
+                found.push(Finding::new(path, line_at(text, at), "write-rights", advice));
             }
         }
     }

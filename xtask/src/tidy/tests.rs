@@ -103,6 +103,16 @@ fn only_the_store_reads_messages_back() {
 }
 
 #[test]
+fn only_the_store_gives_the_right_to_write() {
+    let forged = "struct A;\nimpl WriteWarrant for A {}";
+    assert_eq!(
+        code(&[("crates/tp-ops/src/a.rs", forged)]),
+        ["crates/tp-ops/src/a.rs:2: write-rights"]
+    );
+    assert_eq!(code(&[("crates/tp-store/src/a.rs", forged)]), [""; 0]);
+}
+
+#[test]
 fn unfinished_work_is_found() {
     assert_eq!(code(&[("a.rs", "fn a() { todo!() }")]), ["a.rs:1: no-todo"]);
     assert_eq!(code(&[("a.rs", "fn a() {\n unimplemented!(\"x\") }")]), ["a.rs:2: no-todo"]);

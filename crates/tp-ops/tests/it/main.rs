@@ -8,5 +8,6 @@ mod hostile;
 mod pacing;
 mod proofs;
 mod reading;
+mod restores;
 mod sync;
 mod world;

@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) tools: Tools,
     /// The folder of the payload store: it goes with the world.
     _folder: tempfile::TempDir,
-    actor: Actor,
+    pub(crate) actor: Actor,
 }
 
 /// The corpus, where it is there.

@@ -25,6 +25,11 @@ macro_rules! break_points {
                     $(Self::$point => $text,)+
                 }
             }
+
+            /// Whether it lies in a restore: the proofs of restores stop there.
+            pub const fn is_of_restores(self) -> bool {
+                matches!(self, Self::IntentCommitted | Self::SettledCommitted | Self::ResultCommitted)
+            }
         }
     };
 }
@@ -62,6 +67,12 @@ break_points! {
     RollUpEndWritten = "roll-up-end-written",
     /// A roll-up that ended its parent is committed.
     RollUpEndCommitted = "roll-up-end-committed",
+    /// A write into a tenant is written down and committed; it is not sent.
+    IntentCommitted = "intent-committed",
+    /// What came of a write is committed and not answered.
+    SettledCommitted = "settled-committed",
+    /// What came of an object of a restore is committed and not answered.
+    ResultCommitted = "result-committed",
     /// A slot is written with its run.
     SlotWritten = "slot-written",
     /// A slot is committed with its run; nobody was rung.
@@ -92,6 +103,11 @@ const fn place(point: BreakPoint) -> usize {
 pub fn break_at(point: BreakPoint, tell: fn()) {
     let _ = TELL.set(tell);
     ARMED.store(place(point), Ordering::SeqCst);
+}
+
+/// Lets everybody pass again.
+pub fn break_nowhere() {
+    ARMED.store(0, Ordering::SeqCst);
 }
 
 /// The other side of [`break_at`].

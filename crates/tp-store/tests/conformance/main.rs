@@ -26,6 +26,7 @@ mod payload_keys;
 mod payloads;
 mod policies;
 mod prune;
+mod restores;
 mod runs;
 mod schedules;
 mod tenancy;

@@ -392,6 +392,9 @@ pub(crate) async fn start(
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }
+        OperationKind::RestoreExecute => {
+            Err(not_here("is started by the confirm of a restore and in no other way"))
+        }
         OperationKind::ScheduleExecute | OperationKind::RunsPrune => {
             Err(not_here("is a kind of the workspace"))
         }

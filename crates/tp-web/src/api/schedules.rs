@@ -85,7 +85,9 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
             let request = tp_domain::runs_prune::PruneRuns::parse(inputs);
             Ok(request.map_err(WebError::Inputs)?.inputs())
         }
-        OperationKind::ScheduleExecute => Err(wrong("/kind", "cannot be started by a schedule")),
+        OperationKind::RestoreExecute | OperationKind::ScheduleExecute => {
+            Err(wrong("/kind", "cannot be started by a schedule"))
+        }
     }
 }
 

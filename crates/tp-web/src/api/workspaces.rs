@@ -89,7 +89,8 @@ pub(crate) async fn run_start(
         }
         OperationKind::InventorySync
         | OperationKind::BackupCreate
-        | OperationKind::ConnectionVerify => {
+        | OperationKind::ConnectionVerify
+        | OperationKind::RestoreExecute => {
             Err(runs::not_here("is a kind of a tenant: POST /api/v1/tenants/{tenant}/runs"))
         }
         OperationKind::ScheduleExecute => {

@@ -54,6 +54,9 @@ impl Again {
     const NOTHING: Self = Self { all: Offer::None, failed: Offer::None, note: None };
 }
 
+const FROM_ITS_RECORD: &str =
+    "A restore is not run again by itself: make a new preview, which shows what is left to do.";
+
 const UNKNOWN: &str = "This version of TenantPilot does not know what it did.";
 
 fn if_may(capability: Capability, may: bool) -> Offer {
@@ -76,6 +79,9 @@ pub(super) fn in_tenant(run: &OperationRun, may: impl Fn(Capability) -> bool) ->
     let Ok(kind) = run.kind.parse::<OperationKind>() else {
         return Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING };
     };
+    if kind == OperationKind::RestoreExecute {
+        return Again { all: Offer::Off(FROM_ITS_RECORD.to_owned()), ..Again::NOTHING };
+    }
     let facts = kind.facts();
     let allowed = may(facts.capability);
     let failed = if !(has_failures(run) && facts.retry_failed) {
@@ -111,7 +117,8 @@ pub(super) async fn in_workspace(
         Ok(
             OperationKind::InventorySync
             | OperationKind::BackupCreate
-            | OperationKind::ConnectionVerify,
+            | OperationKind::ConnectionVerify
+            | OperationKind::RestoreExecute,
         )
         | Err(_) => Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING }),
     }
@@ -283,7 +290,13 @@ pub(crate) async fn start_again(
             let started = app.starter.start(&scope, &VerifyConnection, how).await?;
             Ok((started, scope.tenant().clone()))
         }
-        Ok(OperationKind::ScheduleExecute | OperationKind::RunsPrune) | Err(_) => {
+        // A restore is done again from its own record: within its half hour, by whoever may restore.
+        Ok(
+            OperationKind::RestoreExecute
+            | OperationKind::ScheduleExecute
+            | OperationKind::RunsPrune,
+        )
+        | Err(_) => {
             Err(WebError::Conflict("Runs of this kind cannot be tried again by hand.".to_owned()))
         }
     }
@@ -326,7 +339,8 @@ pub(crate) async fn start_again_in_workspace(
             Ok(
                 OperationKind::InventorySync
                 | OperationKind::BackupCreate
-                | OperationKind::ConnectionVerify,
+                | OperationKind::ConnectionVerify
+                | OperationKind::RestoreExecute,
             )
             | Err(_),
             _,

@@ -162,9 +162,12 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
             Ok(asked) => schedule_inputs(app, run, &asked),
             Err(_) => other_inputs(run),
         },
-        Ok(OperationKind::RunsPrune | OperationKind::ConnectionVerify) | Err(_) => {
-            other_inputs(run)
-        }
+        Ok(
+            OperationKind::RunsPrune
+            | OperationKind::ConnectionVerify
+            | OperationKind::RestoreExecute,
+        )
+        | Err(_) => other_inputs(run),
     }
 }
 

@@ -102,6 +102,7 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
             }
         }
         OperationKind::ConnectionVerify
+        | OperationKind::RestoreExecute
         | OperationKind::ScheduleExecute
         | OperationKind::RunsPrune => None,
     }
@@ -342,7 +343,9 @@ impl ScheduleForm {
                 (VerifyConnection.inputs(), self.targets(choices, old)?)
             }
             OperationKind::ConnectionVerify => (VerifyConnection.inputs(), Targets::Own),
-            OperationKind::RunsPrune | OperationKind::ScheduleExecute => old
+            OperationKind::RunsPrune
+            | OperationKind::RestoreExecute
+            | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {
                     (old.inputs.clone(), old.targets.clone())
                 }),

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tp_catalog::contract::Contract;
 use tp_domain::backup::{BackupItem, BackupState, BackupType};
 use tp_domain::backup_create::{BackupSelection, CreateBackup};
 use tp_domain::completeness::Completeness;
@@ -118,25 +119,31 @@ impl CreateBackupOperation {
         };
         let mut tally = Tally::new(set.number, &steps);
         let open = steps.iter().filter(|step| step.completeness != Some(Completeness::Complete));
-        let open: Vec<PolicyType> = open.map(|step| step.policy_type.clone()).collect();
-        let reads: Vec<BoxFuture<'_, Read>> =
-            open.into_iter().map(|key| backup.read_type(key).boxed()).collect();
-        let mut reads = stream::iter(reads).buffer_unordered(TYPES_AT_ONCE);
+        // What policies refer to first: their captures keep its names.
+        let is_foundation = |key: &PolicyType| {
+            self.tools.catalog.contract(key).is_some_and(Contract::is_foundation)
+        };
+        let (foundations, policies): (Vec<PolicyType>, Vec<PolicyType>) =
+            open.map(|step| step.policy_type.clone()).partition(is_foundation);
         run.progress().phase(tally.phase());
-        loop {
-            tokio::select! {
-                Ok(()) = waiting.changed() => {
-                    run.progress().waiting(*waiting.borrow_and_update());
-                }
-                read = reads.next() => {
-                    let Some(read) = read else { break };
-                    tally.add(read?);
-                    run.progress().phase(tally.phase());
-                    run.progress().waiting(None);
+        for types in [foundations, policies] {
+            let reads: Vec<BoxFuture<'_, Read>> =
+                types.into_iter().map(|key| backup.read_type(key).boxed()).collect();
+            let mut reads = stream::iter(reads).buffer_unordered(TYPES_AT_ONCE);
+            loop {
+                tokio::select! {
+                    Ok(()) = waiting.changed() => {
+                        run.progress().waiting(*waiting.borrow_and_update());
+                    }
+                    read = reads.next() => {
+                        let Some(read) = read else { break };
+                        tally.add(read?);
+                        run.progress().phase(tally.phase());
+                        run.progress().waiting(None);
+                    }
                 }
             }
         }
-        drop(reads);
         if let Some(reason) = tally.wholly_unlucky(run.counts().succeeded) {
             return Err(Stop::Failed { reason, failures: tally.failures });
         }

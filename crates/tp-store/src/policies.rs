@@ -1,15 +1,21 @@
 //! Reading the inventory: lists with search, filters and pages, and one policy.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 use tp_domain::ids::{PolicyId, RunId};
 use tp_domain::policy::{ObservedPolicy, Policy, PolicyType};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
+use crate::claims::ClaimedRun;
 use crate::error::StoreError;
 use crate::scope::TenantScope;
 use crate::stmt::StmtBuilder;
 use crate::tenants::bad_row;
+
+/// So many names are asked for in one statement.
+const MOST_NAMES: usize = 500;
 
 /// Which policies are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -230,5 +236,38 @@ mod tests {
     #[test]
     fn a_search_text_is_never_a_pattern() {
         assert_eq!(contains("50%_A\\"), "%50\\%\\_a\\\\%");
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct NameRow {
+    policy_type: String,
+    graph_id: String,
+    name: String,
+}
+
+impl ClaimedRun {
+    /// Names that the inventory has of these objects, given by type and Graph id.
+    pub async fn names_in_inventory(
+        &self,
+        objects: Vec<(String, String)>,
+    ) -> Result<Vec<((String, String), String)>, StoreError> {
+        let mut found = Vec::with_capacity(objects.len());
+        for part in objects.chunks(MOST_NAMES) {
+            let mut sql = StmtBuilder::new(
+                "SELECT policy_type, graph_id, name FROM policies WHERE scope_id = ",
+            );
+            sql.bind(self.claimed.scope).push(" AND name IS NOT NULL AND policy_type IN ");
+            let types: BTreeSet<&str> = part.iter().map(|(key, _)| key.as_str()).collect();
+            sql.bind_list(types).push(" AND graph_id IN ");
+            sql.bind_list(part.iter().map(|(_, id)| id.as_str()));
+            let stmt = sql.build();
+            let reach = self.claimed.reach();
+            let rows: Vec<NameRow> = self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+            let wanted: BTreeSet<&(String, String)> = part.iter().collect();
+            let named = rows.into_iter().map(|row| ((row.policy_type, row.graph_id), row.name));
+            found.extend(named.filter(|(object, _)| wanted.contains(object)));
+        }
+        Ok(found)
     }
 }

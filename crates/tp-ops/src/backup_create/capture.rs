@@ -1,19 +1,21 @@
 //! From an object in full to a stored payload: secrets out, one text, sealed, kept once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tp_catalog::contract::Contract;
+use tp_catalog::names::kind_of;
+use tp_catalog::registry::Catalog;
 use tp_catalog::secrets::{self, Redactions};
 use tp_domain::json::{Json, Object};
 use tp_domain::payload::PayloadKind;
-use tp_domain::policy::ObservedPolicy;
+use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
 use tp_domain::version::ReferenceNames;
 use tp_engine::operation::Stop;
-use tp_graph::full::FullObject;
+use tp_graph::full::{ASSIGNMENTS, FullObject};
 use tp_graph::session::GraphSession;
 use tp_payload::{Canonical, PayloadError, Sealed, Vault};
 use tp_store::{Captured, ClaimedRun, PayloadWant, PayloadWritten, Reserved};
@@ -22,6 +24,9 @@ use crate::sign_in::failed;
 
 /// The form of a version's content. A reader that does not know the number refuses it.
 pub(crate) const FORMAT: u64 = 1;
+
+/// The kind of references to groups: the directory knows all of them, the inventory those it has seen.
+const GROUP: &str = "group";
 
 /// Objects that are written to the store at once.
 const PUTS_AT_ONCE: usize = 8;
@@ -34,8 +39,11 @@ pub(super) struct Prepared {
     modified_text: Option<String>,
     assignments: u64,
     redactions: u64,
-    groups: BTreeSet<String>,
+    refers_to: BTreeSet<Reference>,
 }
+
+/// What is referred to, by kind and id.
+type Reference = (String, String);
 
 /// Why an object cannot be kept.
 pub(super) type Refused = ReasonCode;
@@ -55,16 +63,16 @@ pub(super) fn prepare(
         .and_then(|field| object.get(field)?.as_str().map(str::to_owned));
     let fingerprint = |secret: &Json| vault.sealer().fingerprint(secret).as_str().to_owned();
     let found = secrets::redact(contract, &mut object, &fingerprint);
-    let groups = assignments.iter().flatten().filter_map(group_of).map(str::to_owned).collect();
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     let (redactions, targets) =
         (count(found.taken.len()), count(assignments.as_ref().map_or(0, Vec::len)));
+    let (object, assignments, refers_to) = references(contract, object, assignments);
     let content = content(contract, object, assignments, &found);
     let content = Canonical::of(&content).map_err(|_| ReasonCode::MalformedResponse)?;
     if content.as_bytes().len() > tp_payload::MOST_BYTES {
         return Err(ReasonCode::PayloadTooLarge);
     }
-    Ok(Prepared { observed, content, modified_text, assignments: targets, redactions, groups })
+    Ok(Prepared { observed, content, modified_text, assignments: targets, redactions, refers_to })
 }
 
 fn content(
@@ -83,51 +91,99 @@ fn content(
     Json::from(content)
 }
 
-/// The group that an assignment names.
-fn group_of(assignment: &Json) -> Option<&str> {
-    let target = assignment.get("target").unwrap_or(assignment);
-    target.get("groupId").and_then(Json::as_str).filter(|id| !id.is_empty())
-}
-
-/// Names of groups that this run has asked for, each once.
-#[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashMap<String, Option<String>>>);
-
-impl Names {
-    /// Asks for those that are not known yet. Without an answer they stay without a name: a capture is
-    /// not lost for want of a name.
-    pub(super) async fn learn(&self, session: &GraphSession, prepared: &[Prepared]) {
-        let wanted: BTreeSet<String> = {
-            let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let groups = prepared.iter().flat_map(|one| one.groups.iter());
-            groups.filter(|id| !known.contains_key(*id)).cloned().collect()
-        };
-        if wanted.is_empty() {
-            return;
-        }
-        match session.names_of(&wanted).await {
-            Ok(mut names) => {
-                let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                for id in wanted {
-                    let name = names.remove(&id).and_then(|one| one.name);
-                    known.insert(id, name);
-                }
+/// What an object and its assignments refer to, as the contract says. Gives both back.
+fn references(
+    contract: &Contract,
+    mut object: Json,
+    assignments: Option<Vec<Json>>,
+) -> (Json, Option<Vec<Json>>, BTreeSet<Reference>) {
+    // The contract's places are in the object with its assignments.
+    let had = assignments.is_some();
+    if let (Some(members), Some(assignments)) = (object.as_object_mut(), assignments) {
+        members.insert(ASSIGNMENTS, Json::from(assignments));
+    }
+    let mut found = BTreeSet::new();
+    for reference in &contract.references {
+        for pointer in reference.at.find(&object) {
+            let id = object.pointer(&pointer).and_then(Json::as_str);
+            let Some(id) = id.filter(|_| reference.when.holds(&object, &pointer)) else { continue };
+            let mut prefixes = reference.prefixes.iter();
+            let id = prefixes.find_map(|prefix| id.strip_prefix(prefix.as_str())).unwrap_or(id);
+            if !id.is_empty() && !reference.words.iter().any(|word| word == id) {
+                found.insert((kind_of(&reference.to).to_owned(), id.to_owned()));
             }
-            Err(error) => tracing::warn!(
-                reason = %error.reason(),
-                graph.request_id = error.request_id(),
-                "names of groups could not be read; the captures go without them",
-            ),
         }
     }
+    let taken = object.as_object_mut().filter(|_| had).and_then(|all| all.remove(ASSIGNMENTS));
+    let assignments = match taken {
+        Some(Json::Array(assignments)) => Some(assignments),
+        _ => None,
+    };
+    (object, assignments, found)
+}
 
-    fn of(&self, groups: &BTreeSet<String>) -> ReferenceNames {
-        let known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let named: BTreeMap<String, String> =
-            groups.iter().filter_map(|id| Some((id.clone(), known.get(id)?.clone()?))).collect();
-        let mut names = BTreeMap::new();
-        if !named.is_empty() {
-            names.insert("group".to_owned(), named);
+/// Names of what policies refer to, each asked for once in this run.
+#[derive(Debug, Default)]
+pub(super) struct Names(Mutex<HashMap<Reference, Option<String>>>);
+
+impl Names {
+    fn known(&self) -> MutexGuard<'_, HashMap<Reference, Option<String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for those that are not known yet: policies in the inventory, all else in the directory. What
+    /// has no answer stays without a name: a capture is not lost for want of one.
+    pub(super) async fn learn(
+        &self,
+        run: &ClaimedRun,
+        catalog: &Catalog,
+        session: &GraphSession,
+        prepared: &[Prepared],
+    ) -> Result<(), Stop> {
+        let wanted: BTreeSet<Reference> = {
+            let known = self.known();
+            let all = prepared.iter().flat_map(|one| one.refers_to.iter());
+            all.filter(|one| !known.contains_key(*one)).cloned().collect()
+        };
+        let (types, outside): (Vec<Reference>, Vec<Reference>) =
+            wanted.into_iter().partition(|(kind, _)| {
+                kind != GROUP
+                    && PolicyType::new(kind).is_ok_and(|key| catalog.contract(&key).is_some())
+            });
+        let mut named: HashMap<Reference, String> = HashMap::new();
+        if !types.is_empty() {
+            named.extend(run.names_in_inventory(types.clone()).await?);
+        }
+        let ids: BTreeSet<String> = outside.iter().map(|(_, id)| id.clone()).collect();
+        if !ids.is_empty() {
+            match session.names_of(&ids).await {
+                Ok(names) => named.extend(
+                    outside
+                        .iter()
+                        .filter_map(|one| Some((one.clone(), names.get(&one.1)?.name.clone()?))),
+                ),
+                Err(error) => tracing::warn!(
+                    reason = %error.reason(),
+                    graph.request_id = error.request_id(),
+                    "names of groups could not be read; the captures go without them",
+                ),
+            }
+        }
+        let mut known = self.known();
+        for one in types.into_iter().chain(outside) {
+            let name = named.remove(&one);
+            known.insert(one, name);
+        }
+        Ok(())
+    }
+
+    fn of(&self, refers_to: &BTreeSet<Reference>) -> ReferenceNames {
+        let known = self.known();
+        let mut names: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for one in refers_to {
+            if let Some(Some(name)) = known.get(one) {
+                names.entry(one.0.clone()).or_default().insert(one.1.to_lowercase(), name.clone());
+            }
         }
         ReferenceNames(names)
     }
@@ -160,7 +216,7 @@ pub(super) async fn store(
                 modified_text: one.modified_text.clone(),
                 assignments: one.assignments,
                 redactions: one.redactions,
-                names: names.of(&one.groups),
+                names: names.of(&one.refers_to),
                 address: want.address,
                 copy: place.copy,
                 written,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -41,7 +42,7 @@ pub(super) struct TypeRead {
 struct Reading<'a> {
     key: &'a PolicyType,
     contract: &'a Contract,
-    latest: HashMap<String, PolicyVersion>,
+    latest: Arc<HashMap<String, PolicyVersion>>,
     chosen: Option<&'a BTreeSet<String>>,
     ids: BTreeSet<String>,
     without_identity: u64,
@@ -95,7 +96,8 @@ impl Backup<'_> {
             return self.read_groups(contract, read).await;
         }
         let versions = self.run.versions_latest(&key).await?;
-        let latest = versions.into_iter().map(|one| (one.graph_id.clone(), one)).collect();
+        let latest: HashMap<String, PolicyVersion> =
+            versions.into_iter().map(|one| (one.graph_id.clone(), one)).collect();
         let chosen = match &self.chosen {
             None => None,
             Some(chosen) => chosen.get(&key),
@@ -103,7 +105,7 @@ impl Backup<'_> {
         let mut reading = Reading {
             key: &key,
             contract,
-            latest,
+            latest: Arc::new(latest),
             chosen,
             ids: BTreeSet::new(),
             without_identity: 0,
@@ -129,7 +131,7 @@ impl Backup<'_> {
         let contract = reading.contract;
         let contracts = [contract];
         let full_pass = self.set.is_full_pass;
-        let (latest, chosen) = (reading.latest.clone(), reading.chosen);
+        let (latest, chosen) = (Arc::clone(&reading.latest), reading.chosen);
         let known = move |contract: &Contract, object: &Json| {
             let Some(observed) = observe::policy(contract, object) else { return false };
             let wanted = chosen.is_none_or(|chosen| chosen.contains(&observed.graph_id));
@@ -205,7 +207,8 @@ impl Backup<'_> {
         }
         let key = reading.key;
         reading.read.rows_written += self.run.policies_seen(key, seen).await?;
-        self.names.learn(&self.session, &prepared).await;
+        let catalog = &self.tools.catalog;
+        self.names.learn(self.run, catalog, &self.session, &prepared).await?;
         reading.read.new_versions += self.store(key, prepared).await?;
         self.run.backup_write(self.set.id, key, entries).await?;
         Ok(())

@@ -4,17 +4,21 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tp_catalog::secrets::MARKER;
+use tp_domain::access::{CancelOperations, StartBackup};
 use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState};
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::completeness::CompletenessState;
+use tp_domain::ids::WorkerId;
 use tp_domain::json::Json;
 use tp_domain::payload::PayloadKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::Outcome;
-use tp_payload::{Sealer, Vault};
-use tp_store::BackupItemFilter;
+use tp_payload::{Location, PayloadStore, Sealer, Vault};
+use tp_store::{BackupItemFilter, HowStarted, TenantRef, TenantScope};
+use uuid::Uuid;
 
 use crate::reading::{MASKED, control};
 use crate::world::{World, corpus, worlds};
@@ -194,5 +198,126 @@ async fn a_change_is_one_new_version_and_a_broken_type_is_said() {
         let kept = world.items(&set).await;
         assert!(kept.iter().all(|item| item.policy_type == key("deviceConfiguration")));
         assert!(kept.iter().all(|item| item.state == BackupItemState::Unchanged));
+    }
+}
+
+/// Longer than a lease.
+const OVER: std::time::Duration = std::time::Duration::from_mins(2);
+
+#[tokio::test]
+async fn a_backup_that_is_killed_again_and_again_ends_whole_and_counts_once() {
+    for world in worlds(None).await {
+        let name = world.db.name();
+        let scope: TenantScope<StartBackup> = world
+            .db
+            .store
+            .enter(&world.actor, &TenantRef::parse("contoso").unwrap())
+            .await
+            .unwrap();
+        let request = CreateBackup::everything();
+        let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
+        let count = "SELECT count(*) AS n FROM backup_items";
+        let mut kills = 0;
+        while scope.run_get(run).await.unwrap().unwrap().is_active() {
+            let before = world.db.store.test_count(count).await;
+            let id = WorkerId::from_uuid(Uuid::from_u128(100 + kills));
+            let worker = world.another(id);
+            let working = tokio::spawn(async move { worker.work_queue().await });
+            while world.db.store.test_count(count).await < before + 15 && !working.is_finished() {
+                tokio::task::yield_now().await;
+            }
+            // Until the last transaction, nothing says that the set is whole.
+            let set = world.set(1).await;
+            assert!(working.is_finished() || set.state == BackupState::Creating || set.items > 0);
+            working.abort();
+            world.db.clock.advance(OVER);
+            // Given back with its try: what is looked at here is what it goes on from.
+            world.db.store.upkeep().release(id).await.unwrap();
+            kills += 1;
+            assert!(kills < 100, "{name}: it does not end");
+        }
+        assert!(kills > 3, "{name}: killed {kills} times");
+        let ended = scope.run_get(run).await.unwrap().unwrap();
+        let set = world.set(1).await;
+        assert_eq!((set.state, ended.state.outcome()), (BackupState::Complete, Outcome::Succeeded));
+        let items = world.items(&set).await;
+        assert_eq!(items.len() as u64, set.items, "{name}");
+        // Groups are counted and not captured.
+        let groups = world.db.store.test_count("SELECT count(*) AS n FROM directory_groups").await;
+        assert_eq!(ended.counts.succeeded, set.items + u64::try_from(groups).unwrap(), "{name}");
+        for item in &items {
+            world.content(item).await;
+        }
+        let twice = "SELECT count(*) AS n FROM (SELECT address FROM policy_versions \
+                     GROUP BY policy_type, graph_id, address HAVING count(*) > 1) AS twice";
+        assert_eq!(world.db.store.test_count(twice).await, 0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_canceled_backup_leaves_a_set_that_says_so() {
+    for world in worlds(None).await {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        let scope: TenantScope<StartBackup> =
+            world.db.store.enter(&world.actor, &contoso).await.unwrap();
+        let request = CreateBackup::everything();
+        let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
+        let shutdown = CancellationToken::new();
+        let worker = world.another(WorkerId::from_uuid(Uuid::from_u128(200)));
+        let working = tokio::spawn(worker.run(shutdown.clone()));
+        let count = "SELECT count(*) AS n FROM backup_items";
+        while world.db.store.test_count(count).await < 5 {
+            tokio::task::yield_now().await;
+        }
+        let cancel: TenantScope<CancelOperations> =
+            world.db.store.enter(&world.actor, &contoso).await.unwrap();
+        cancel.run_cancel(run, None).await.unwrap();
+        while scope.run_get(run).await.unwrap().unwrap().is_active() {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        working.await.unwrap();
+        let ended = scope.run_get(run).await.unwrap().unwrap();
+        let set = world.set(1).await;
+        // Whoever was quicker: the cancel or the last policy.
+        match ended.state.outcome() {
+            Outcome::Canceled => assert_eq!(set.state, BackupState::Partial, "{}", world.db.name()),
+            outcome => {
+                assert_eq!((outcome, set.state), (Outcome::Succeeded, BackupState::Complete));
+            }
+        }
+        assert!(set.items >= 5);
+    }
+}
+
+#[tokio::test]
+async fn a_payload_store_that_takes_nothing_fails_the_run_and_no_set_lies() {
+    for world in worlds(None).await {
+        // A folder that has become a file: nothing can be written below it.
+        let place = world.folder().join("gone");
+        let payloads = PayloadStore::open(&Location::Folder(place.clone()), []).unwrap();
+        if place.exists() {
+            std::fs::remove_dir_all(&place).unwrap();
+        }
+        std::fs::write(&place, "x").unwrap();
+        let worker = world.with_payloads(payloads);
+        let scope: TenantScope<StartBackup> = world
+            .db
+            .store
+            .enter(&world.actor, &TenantRef::parse("contoso").unwrap())
+            .await
+            .unwrap();
+        let types = vec![key("deviceConfiguration")];
+        let request = CreateBackup::of_types(types, true);
+        let run = scope.run_start(&request, HowStarted::default()).await.unwrap().run().id;
+        while scope.run_get(run).await.unwrap().unwrap().is_active() {
+            worker.work_queue().await;
+            world.db.clock.advance(std::time::Duration::from_mins(15));
+        }
+        let ended = scope.run_get(run).await.unwrap().unwrap();
+        assert_eq!(ended.state.outcome(), Outcome::Failed, "{:?}", ended.failures);
+        let set = world.set(1).await;
+        assert_ne!(set.state, BackupState::Complete);
+        assert_eq!(set.items, 0, "{}", world.db.name());
     }
 }

@@ -37,7 +37,7 @@ pub(crate) struct World {
     pub(crate) worker: Worker,
     pub(crate) tools: Tools,
     /// The folder of the payload store: it goes with the world.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(crate) actor: Actor,
 }
 
@@ -57,6 +57,16 @@ pub(crate) async fn worlds(corpus: Option<PathBuf>) -> Vec<World> {
         worlds.push(World::new(db, sim.spawn().await.unwrap()).await);
     }
     worlds
+}
+
+fn worker(id: WorkerId, db: &TestDatabase, tools: &Tools) -> Worker {
+    Worker::new(
+        id,
+        db.store.clone(),
+        tp_ops::registry(tools),
+        WorkerOptions::default(),
+        Arc::new(SystemJitter),
+    )
 }
 
 impl World {
@@ -96,19 +106,29 @@ impl World {
             payloads,
         };
         let id = WorkerId::from_uuid(Uuid::from_u128(1));
-        let worker = Worker::new(
-            id,
-            db.store.clone(),
-            tp_ops::registry(&tools),
-            WorkerOptions::default(),
-            Arc::new(SystemJitter),
-        );
-        Self { db, sim, worker, tools, _folder: folder, actor }
+        let worker = worker(id, &db, &tools);
+        Self { db, sim, worker, tools, folder, actor }
     }
 
     pub(crate) async fn policies(&self) -> TenantScope<ViewPolicies> {
         let contoso = TenantRef::parse("contoso").unwrap();
         self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
+    /// The folder of the payload store.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A worker of another process.
+    pub(crate) fn another(&self, id: WorkerId) -> Worker {
+        worker(id, &self.db, &self.tools)
+    }
+
+    /// A worker whose payloads lie elsewhere.
+    pub(crate) fn with_payloads(&self, payloads: PayloadStore) -> Worker {
+        let tools = Tools { payloads, ..self.tools.clone() };
+        worker(WorkerId::from_uuid(Uuid::from_u128(300)), &self.db, &tools)
     }
 
     pub(crate) async fn backups(&self) -> TenantScope<ViewBackups> {

@@ -225,6 +225,13 @@ async fn chosen_policies_are_found_in_the_inventory_and_seen_without_counts() {
         let policies: Vec<_> = page.await.unwrap().policies.into_iter().map(|one| one.id).collect();
         let found = run.backup_policies(&policies).await.unwrap();
         assert_eq!(found.len(), 2);
+        let wanted = vec![
+            (TYPE.to_owned(), "a".to_owned()),
+            (TYPE.to_owned(), "gone".to_owned()),
+            ("roleScopeTag".to_owned(), "b".to_owned()),
+        ];
+        let names = run.names_in_inventory(wanted).await.unwrap();
+        assert_eq!(names, [((TYPE.to_owned(), "a".to_owned()), "A".to_owned())]);
         let counted = "SELECT CAST(sum(counted) AS BIGINT) AS n FROM run_steps";
         assert_eq!(world.store().test_count(counted).await, 0);
     }

@@ -265,7 +265,7 @@ impl ClaimedRun {
             .await
     }
 
-    /// Writes down that `holder` needs a payload; see [`refer`]. For holders that have a transaction of
+    /// Writes down that `holder` needs a payload; as `refer` does. For holders that have a transaction of
     /// their own there is the function, not this method.
     pub async fn payload_refer(
         &self,

@@ -14,6 +14,7 @@ pub mod body;
 pub mod capabilities;
 pub mod check;
 pub mod compare;
+pub mod content;
 pub mod contract;
 pub mod definitions;
 pub mod fields;

@@ -16,6 +16,7 @@ pub mod budget;
 pub mod completeness;
 pub mod connection;
 pub mod connection_verify;
+pub mod contents;
 pub mod counts;
 pub mod entra;
 pub mod gate;

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tp_catalog::content::FORMAT;
 use tp_catalog::contract::Contract;
 use tp_domain::backup::{BackupItem, BackupState, BackupType};
 use tp_domain::backup_create::{BackupSelection, CreateBackup};
@@ -32,7 +33,7 @@ use tp_store::{BackupEnd, ClaimedRun, OpenBackup, PayloadWant};
 use crate::Tools;
 use crate::sign_in::{Waits, failed, session};
 
-use capture::{FORMAT, Names, payload_stop, put};
+use capture::{Names, payload_stop, put};
 use tally::Tally;
 use types::TypeRead;
 

@@ -17,6 +17,7 @@ mod envelope;
 mod error;
 mod location;
 mod name;
+mod reader;
 mod seal;
 mod store;
 mod vault;

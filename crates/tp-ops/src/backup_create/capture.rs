@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use serde_json::json;
+use tp_catalog::content::VersionContent;
 use tp_catalog::contract::Contract;
 use tp_catalog::names::kind_of;
 use tp_catalog::registry::Catalog;
 use tp_catalog::secrets::{self, Redactions};
-use tp_domain::json::{Json, Object};
+use tp_domain::json::Json;
 use tp_domain::payload::PayloadKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
@@ -21,9 +21,6 @@ use tp_payload::{Canonical, PayloadError, Sealed, Vault};
 use tp_store::{Captured, ClaimedRun, PayloadWant, PayloadWritten, Reserved};
 
 use crate::sign_in::failed;
-
-/// The form of a version's content. A reader that does not know the number refuses it.
-pub(crate) const FORMAT: u64 = 1;
 
 /// The kind of references to groups: the directory knows all of them, the inventory those it has seen.
 const GROUP: &str = "group";
@@ -67,7 +64,7 @@ pub(super) fn prepare(
     let (redactions, targets) =
         (count(found.taken.len()), count(assignments.as_ref().map_or(0, Vec::len)));
     let (object, assignments, refers_to) = references(contract, object, assignments);
-    let content = content(contract, object, assignments, &found);
+    let content = content(contract, object, assignments, found);
     let content = Canonical::of(&content).map_err(|_| ReasonCode::MalformedResponse)?;
     if content.as_bytes().len() > tp_payload::MOST_BYTES {
         return Err(ReasonCode::PayloadTooLarge);
@@ -79,16 +76,15 @@ fn content(
     contract: &Contract,
     object: Json,
     assignments: Option<Vec<Json>>,
-    found: &Redactions,
+    found: Redactions,
 ) -> Json {
-    let mut content = Object::new();
-    content.insert("format", Json::from(FORMAT));
-    content.insert("type", Json::from(contract.key.as_str()));
-    content.insert("object", object);
-    content.insert("assignments", assignments.map_or(Json::Null, Json::from));
-    content.insert("redactions", Json::from(json!(found.taken)));
-    content.insert("restricted", Json::from(json!(found.restricted)));
-    Json::from(content)
+    VersionContent {
+        policy_type: contract.key.clone(),
+        object,
+        assignments: assignments.map(Json::from),
+        found,
+    }
+    .into_json()
 }
 
 /// What an object and its assignments refer to, as the contract says. Gives both back.

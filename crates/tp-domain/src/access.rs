@@ -132,6 +132,8 @@ impl Role {
 pub trait Need: Send + Sync + 'static {
     /// The capability that is needed.
     const CAPABILITY: Capability;
+    /// Whether a person must have shown lately who they are (TRUST §6, 7).
+    const FRESH: bool = false;
 }
 
 /// A [`Need`] whose scope may start one kind of work, and no other.
@@ -141,15 +143,17 @@ pub trait MayStart: Need {
 }
 
 macro_rules! needs {
-    ($($(#[$meta:meta])* $name:ident => $capability:ident;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident => $capability:ident $($fresh:ident)?;)+) => {$(
         $(#[$meta])*
         #[derive(Debug)]
         pub enum $name {}
 
         impl Need for $name {
             const CAPABILITY: Capability = Capability::$capability;
+            $(needs!(@ $fresh);)?
         }
     )+};
+    (@ fresh) => { const FRESH: bool = true; };
 }
 
 needs! {
@@ -172,7 +176,7 @@ needs! {
     /// Change a tenant and its connection.
     ManageTenant => TenantManage;
     /// Replace the credential of a tenant.
-    RotateCredentials => TenantCredentialsRotate;
+    RotateCredentials => TenantCredentialsRotate fresh;
     /// Start a check of a tenant's connection.
     StartConnectionVerify => OperationsStart;
     /// Cancel runs.
@@ -188,9 +192,19 @@ needs! {
     /// Begin a restore and make its preview.
     PreviewRestore => RestorePreview;
     /// Confirm a restore. It starts nothing by itself: there is no `MayStart` for it.
-    ExecuteRestores => RestoreExecute;
+    ExecuteRestores => RestoreExecute fresh;
     /// Agree to a restore that somebody else has confirmed.
-    ApproveRestore => RestoreApprove;
+    ApproveRestore => RestoreApprove fresh;
+    /// See who is a member.
+    ViewMembers => MembersView;
+    /// Change who is a member.
+    ManageMembers => MembersManage fresh;
+    /// Manage everybody's API tokens.
+    ManageTokens => MembersManage fresh;
+    /// Look at the audit log.
+    ViewAudit => AuditView;
+    /// Take the audit log away as a file.
+    ExportAudit => AuditExport;
 }
 
 impl MayStart for StartInventorySync {

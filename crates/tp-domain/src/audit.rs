@@ -25,6 +25,28 @@ words! {
         UserSignedOut => "user.signed_out",
         /// A member was added or given another role.
         MemberSet => "member.set",
+        /// A member was removed, or lost the role in one tenant.
+        MemberRemoved => "member.removed",
+        /// Somebody was asked to join.
+        MemberInvited => "member.invited",
+        /// An invitation was taken back.
+        InvitationRevoked => "invitation.revoked",
+        /// Somebody joined with an invitation.
+        InvitationAccepted => "invitation.accepted",
+        /// An account was switched off: it cannot sign in.
+        UserDisabled => "user.disabled",
+        /// An account was switched on again.
+        UserEnabled => "user.enabled",
+        /// Somebody changed their password.
+        UserPasswordChanged => "user.password_changed",
+        /// Somebody showed again who they are.
+        UserConfirmed => "user.confirmed",
+        /// Somebody's second factor was set up, renewed or removed.
+        UserSecondFactorChanged => "user.second_factor_changed",
+        /// Sessions were ended from another one.
+        SessionsEnded => "session.ended",
+        /// An API token was taken back.
+        TokenRevoked => "token.revoked",
         /// An API token was made.
         TokenCreated => "token.created",
         /// An API token was used for the first time.

@@ -87,6 +87,8 @@ id! {
     SessionId;
     /// One API token.
     TokenId;
+    /// One request to join a workspace.
+    InvitationId;
     /// One schedule.
     ScheduleId;
     /// One version of a policy.

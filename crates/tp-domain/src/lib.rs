@@ -25,6 +25,7 @@ pub mod ids;
 pub mod inventory_sync;
 pub mod item;
 pub mod json;
+pub mod member;
 pub mod message;
 pub mod notification;
 pub mod operation;

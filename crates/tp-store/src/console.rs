@@ -291,6 +291,9 @@ impl Store {
         struct RoleRow {
             role: String,
         }
+        if !actor.may_reach_workspace() {
+            return Ok(None);
+        }
         let stmt = stmt!(ROLE, actor.workspace.uuid(), actor.user.uuid());
         let row: Option<RoleRow> =
             self.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;

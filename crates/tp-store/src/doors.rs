@@ -16,7 +16,9 @@ use std::marker::PhantomData;
 
 use tp_domain::access::{Capability, Need, Role};
 use tp_domain::actor::Initiator;
-use tp_domain::ids::{SessionId, TokenId, UserId, WorkspaceId};
+use tp_domain::ids::{SessionId, TenantId, TokenId, UserId, WorkspaceId};
+use tp_domain::tenant::Tenant;
+use tp_domain::time::Timestamp;
 
 use crate::console::Console;
 use crate::db::Reach;
@@ -41,8 +43,17 @@ pub struct Actor {
 /// By which way somebody came in.
 #[derive(Clone, Debug)]
 pub(crate) enum Via {
-    Session { id: SessionId, csrf: String },
-    Token { id: TokenId, name: String, capabilities: Option<Vec<Capability>> },
+    Session {
+        id: SessionId,
+        csrf: String,
+        authenticated_at: Timestamp,
+    },
+    Token {
+        id: TokenId,
+        name: String,
+        capabilities: Option<Vec<Capability>>,
+        tenants: Option<Vec<TenantId>>,
+    },
 }
 
 impl Actor {
@@ -88,6 +99,30 @@ impl Actor {
             Via::Token { capabilities: Some(allowed), .. } => allowed.contains(&capability),
         }
     }
+
+    /// Whether the way in leads to that tenant at all: a token may be of some tenants only.
+    pub(crate) fn may_reach(&self, tenant: TenantId) -> bool {
+        match &self.via {
+            Via::Session { .. } | Via::Token { tenants: None, .. } => true,
+            Via::Token { tenants: Some(tenants), .. } => tenants.contains(&tenant),
+        }
+    }
+
+    /// Whether the way in leads to the workspace itself: a token of some tenants does not.
+    pub(crate) const fn may_reach_workspace(&self) -> bool {
+        !matches!(&self.via, Via::Token { tenants: Some(_), .. })
+    }
+
+    /// What the way in and the role allow of `C`, to somebody who may be here.
+    pub(crate) fn admits<C: Need>(&self, role: Role, now: Timestamp) -> Result<(), Refused> {
+        if !(role.grants(C::CAPABILITY) && self.may_use(C::CAPABILITY)) {
+            Err(Refused::Forbidden(C::CAPABILITY))
+        } else if C::FRESH && !self.is_fresh(now) {
+            Err(Refused::ConfirmNeeded)
+        } else {
+            Ok(())
+        }
+    }
 }
 
 const ENTER_BY_SLUG: &str = "\
@@ -117,7 +152,8 @@ impl Store {
     /// Lets `actor` into one tenant for the purpose `C`.
     ///
     /// Not a member, or no such tenant: [`Refused::NotFound`]. A member without the capability:
-    /// [`Refused::Forbidden`]. The right is read from the database each time, so a change of role
+    /// [`Refused::Forbidden`]. A purpose that weighs much and a sign-in that is not fresh:
+    /// [`Refused::ConfirmNeeded`]. The right is read from the database each time, so a change of role
     /// acts on the next request.
     pub async fn enter<C: Need>(
         &self,
@@ -133,12 +169,14 @@ impl Store {
             self.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;
         let Some(row) = row else { return Err(Refused::NotFound) };
         let role: Role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
-        if !(role.grants(C::CAPABILITY) && actor.may_use(C::CAPABILITY)) {
-            return Err(Refused::Forbidden(C::CAPABILITY));
+        let tenant: Tenant = row.tenant.try_into()?;
+        if !actor.may_reach(tenant.id) {
+            return Err(Refused::NotFound);
         }
+        actor.admits::<C>(role, self.now())?;
         Ok(TenantScope {
             store: self.clone(),
-            tenant: row.tenant.try_into()?,
+            tenant,
             role,
             actor: actor.clone(),
             purpose: PhantomData,

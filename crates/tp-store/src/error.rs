@@ -130,6 +130,9 @@ pub enum Refused {
     /// A member without the capability.
     #[error("the capability {0} is missing")]
     Forbidden(Capability),
+    /// The act weighs much and the sign-in is not fresh: the person must show again who they are.
+    #[error("the sign-in is not fresh")]
+    ConfirmNeeded,
     /// The database did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),

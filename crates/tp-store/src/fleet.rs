@@ -99,7 +99,9 @@ impl FleetScope {
                 Ok((row.tenant.try_into()?, role))
             })
             .filter(|found: &Result<(Tenant, Role), StoreError>| {
-                found.as_ref().map_or(true, |(_, role)| role.grants(self.capability))
+                found.as_ref().map_or(true, |(tenant, role)| {
+                    role.grants(self.capability) && self.actor.may_reach(tenant.id)
+                })
             })
             .collect()
     }
@@ -147,7 +149,8 @@ impl FleetScope {
         let (workspace, user) = (self.actor.workspace.uuid(), self.actor.user.uuid());
         let whole: Option<WholeRow> = tx.optional(stmt!(WHOLE, workspace, user)).await?;
         let role = whole.and_then(|row| row.role.parse::<Role>().ok());
-        if role.is_some_and(|role| role.grants(self.capability)) {
+        let may = role.is_some_and(|role| role.grants(self.capability));
+        if may && self.actor.may_reach_workspace() {
             scopes.push(workspace);
         }
         Ok(scopes)

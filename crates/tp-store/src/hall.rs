@@ -7,7 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-use tp_domain::access::Capability;
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::ids::{SessionId, TokenId, UserId, WorkspaceId};
@@ -21,15 +20,17 @@ use crate::doors::{Actor, Via};
 use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::system::random;
-use crate::tenants::bad_row;
+use crate::tokens::read_list;
 
 /// A session ends after this long without a request (TRUST §6, 4).
-const SESSION_IDLE: Duration = Duration::from_mins(30);
+pub(crate) const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// A session that was used later than now was so before the clock was set back: how long ago cannot be told,
 /// so it ends (TRUST A39). Clocks of several machines differ by less than this.
-const SESSION_AHEAD: Duration = Duration::from_mins(2);
+pub(crate) const SESSION_AHEAD: Duration = Duration::from_mins(2);
 /// A session ends this long after sign-in, whatever happens.
-const SESSION_LIFE: Duration = Duration::from_hours(12);
+pub(crate) const SESSION_LIFE: Duration = Duration::from_hours(12);
+/// No more is kept of what a browser says of itself.
+const LONGEST_AGENT: usize = 200;
 /// "Last used" is written at most this often: a page view is not worth a commit.
 const USED_EVERY: Duration = Duration::from_mins(1);
 
@@ -73,7 +74,13 @@ impl SessionSecret {
         self.0.expose_secret()
     }
 
-    fn hash(&self) -> Vec<u8> {
+    /// A new one.
+    pub(crate) fn fresh() -> Result<Self, StoreError> {
+        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
+        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    pub(crate) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.expose().as_bytes()).to_vec()
     }
 
@@ -151,10 +158,11 @@ const SIGN_IN_RESET: &str =
 const SIGN_IN_FAILED: &str = "\
 UPDATE users SET failed_sign_ins = failed_sign_ins + 1, locked_until = $2 WHERE id = $1";
 const SESSION_INSERT: &str = "\
-INSERT INTO sessions (token_hash, id, user_id, workspace_id, created_at, last_used_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $5, $6)";
+INSERT INTO sessions (token_hash, id, user_id, workspace_id, created_at, last_used_at, authenticated_at,
+                      expires_at, agent)
+VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)";
 const SESSION_GET: &str = "\
-SELECT s.id, s.user_id, s.workspace_id, s.last_used_at, u.name
+SELECT s.id, s.user_id, s.workspace_id, s.last_used_at, s.authenticated_at, u.name
 FROM sessions s JOIN users u ON u.id = s.user_id
 WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND s.last_used_at <= $4
   AND u.status = 'active'";
@@ -163,7 +171,8 @@ const SESSION_USED: &str =
 const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
 const SESSIONS_EXPIRED: &str = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2";
 const TOKEN_GET: &str = "\
-SELECT t.id, t.user_id, t.workspace_id, t.name AS token_name, t.capabilities, t.last_used_at, u.name
+SELECT t.id, t.user_id, t.workspace_id, t.name AS token_name, t.capabilities, t.tenants, t.last_used_at,
+       u.name
 FROM api_tokens t JOIN users u ON u.id = t.user_id
 WHERE t.token_hash = $1 AND t.expires_at > $2 AND t.revoked_at IS NULL AND u.status = 'active'";
 const TOKEN_USED: &str = "\
@@ -186,6 +195,7 @@ struct SessionRow {
     user_id: Uuid,
     workspace_id: Uuid,
     last_used_at: i64,
+    authenticated_at: i64,
     name: String,
 }
 
@@ -196,6 +206,7 @@ struct TokenRow {
     workspace_id: Uuid,
     token_name: String,
     capabilities: String,
+    tenants: String,
     last_used_at: Option<i64>,
     name: String,
 }
@@ -224,8 +235,19 @@ impl Hall {
         workspace: WorkspaceId,
         request_id: Option<String>,
     ) -> Result<NewSession, StoreError> {
-        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-        let secret = SessionSecret(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)));
+        self.session_create_for(account, workspace, "", request_id).await
+    }
+
+    /// The same, with what the browser said that it is: for people to know their sessions by.
+    pub async fn session_create_for(
+        &self,
+        account: &Account,
+        workspace: WorkspaceId,
+        agent: &str,
+        request_id: Option<String>,
+    ) -> Result<NewSession, StoreError> {
+        let agent: String = agent.chars().filter(|c| !c.is_control()).take(LONGEST_AGENT).collect();
+        let secret = SessionSecret::fresh()?;
         let (hash, id, user) = (secret.hash(), SessionId::next(&*self.store.ids), account.id);
         let note = AuditNote {
             actor: Initiator::User { id: user, name: account.name.clone() },
@@ -253,7 +275,8 @@ impl Hall {
                         user.uuid(),
                         workspace.uuid(),
                         now,
-                        expires_at
+                        expires_at,
+                        agent
                     ))
                     .await?;
                     audit(tx, &*ids, workspace, &note).await?;
@@ -322,7 +345,11 @@ impl Hall {
             user: UserId::from_uuid(row.user_id),
             name: row.name,
             workspace: WorkspaceId::from_uuid(row.workspace_id),
-            via: Via::Session { id: SessionId::from_uuid(row.id), csrf: secret.csrf() },
+            via: Via::Session {
+                id: SessionId::from_uuid(row.id),
+                csrf: secret.csrf(),
+                authenticated_at: Timestamp::from_micros(row.authenticated_at),
+            },
         }))
     }
 
@@ -336,19 +363,18 @@ impl Hall {
         let row: Option<TokenRow> =
             self.store.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;
         let Some(row) = row else { return Ok(None) };
-        let words: Vec<String> = serde_json::from_str(&row.capabilities)
-            .map_err(|_| bad_row("api_tokens", "capabilities"))?;
-        let capabilities = if words.iter().any(|word| word == "all") {
-            None
-        } else {
-            // A word of a newer version grants nothing here.
-            Some(words.iter().filter_map(|word| word.parse::<Capability>().ok()).collect())
-        };
+        let capabilities = read_list(&row.capabilities, "capabilities")?;
+        let tenants = read_list(&row.tenants, "tenants")?;
         let actor = Actor {
             user: UserId::from_uuid(row.user_id),
             name: row.name,
             workspace: WorkspaceId::from_uuid(row.workspace_id),
-            via: Via::Token { id: TokenId::from_uuid(row.id), name: row.token_name, capabilities },
+            via: Via::Token {
+                id: TokenId::from_uuid(row.id),
+                name: row.token_name,
+                capabilities,
+                tenants,
+            },
         };
         let used = row.last_used_at.map(Timestamp::from_micros);
         if used.is_none_or(|used| now.since(used) >= USED_EVERY) {

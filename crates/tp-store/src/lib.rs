@@ -10,6 +10,7 @@
 //! `scope_id = $1` first; make it a method of the door that may use it; add a conformance test, which
 //! runs on both databases (`tests/conformance/`). `cargo xtask tidy` fails while the test is missing.
 
+mod account;
 mod actions;
 mod audit;
 mod authority;
@@ -33,8 +34,10 @@ mod fleet;
 mod gates;
 mod hall;
 mod inventory;
+mod invitations;
 mod items;
 mod keys;
+mod members;
 mod migrate;
 mod notices;
 mod notifications;
@@ -57,6 +60,7 @@ mod starts;
 mod stmt;
 mod system;
 mod tenants;
+mod tokens;
 mod upkeep;
 mod versions;
 mod wake;
@@ -70,6 +74,7 @@ use std::sync::Arc;
 use tp_domain::ids::Ids;
 use tp_domain::time::Timestamp;
 
+pub use account::{FRESH, OwnAccount, SessionSeen};
 pub use actions::{Cancel, RetryOnly};
 pub use backup_reads::{BackupItemFilter, BackupItemPage};
 pub use backups::{BackupEnd, BackupEntry, BackupWritten, OpenBackup};
@@ -88,8 +93,12 @@ pub use fleet::{FleetScope, TenantSummary};
 pub use gates::NewGate;
 pub use hall::{Account, ApiTokenSecret, Hall, NewSession, SessionSecret};
 pub use inventory::{Coverage, Observed, TypeEnd};
+pub use invitations::{
+    Accepted, INVITATION_LIFE, InvitationSecret, Invited, NewInvitation, OpenInvitation,
+};
 pub use items::ItemFilter;
 pub use keys::{KeyError, Keys};
+pub use members::MemberChange;
 pub use migrate::SchemaState;
 pub use payload_keys::TenantKey;
 pub use payloads::{Condemned, Outdated, PayloadPlace, PayloadWant, PayloadWritten, Reserved};
@@ -104,6 +113,7 @@ pub use schedules::{Fired, LONGEST_SCHEDULE_NAME, LONGEST_SPREAD, NewSchedule, S
 pub use scope::{TenantRef, TenantScope};
 pub use system::{SystemClock, SystemIds};
 pub use tenants::Connection;
+pub use tokens::{ApiToken, LONGEST_LIFE, NewToken};
 pub use upkeep::{HeldLease, QueueState, Swept, Upkeep, WorkerRow};
 pub use versions::Captured;
 pub use wake::Wake;

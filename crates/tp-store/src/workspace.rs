@@ -75,7 +75,7 @@ impl Store {
         actor: &Actor,
         workspace: WorkspaceId,
     ) -> Result<WorkspaceScope<C>, Refused> {
-        if actor.workspace != workspace {
+        if actor.workspace != workspace || !actor.may_reach_workspace() {
             return Err(Refused::NotFound);
         }
         let stmt = stmt!(ENTER, workspace.uuid(), actor.user.uuid());
@@ -83,9 +83,7 @@ impl Store {
             self.db.read(Reach::All, |tx| Box::pin(tx.optional(stmt))).await?;
         let Some(row) = row else { return Err(Refused::NotFound) };
         let role: Role = row.role.parse().map_err(|_| bad_row("memberships", "role"))?;
-        if !(role.grants(C::CAPABILITY) && actor.may_use(C::CAPABILITY)) {
-            return Err(Refused::Forbidden(C::CAPABILITY));
-        }
+        actor.admits::<C>(role, self.now())?;
         Ok(WorkspaceScope {
             store: self.clone(),
             workspace,

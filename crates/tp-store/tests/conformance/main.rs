@@ -7,6 +7,7 @@
 
 mod util;
 
+mod account;
 mod actions;
 mod audit;
 mod backups;
@@ -20,6 +21,7 @@ mod gates;
 mod hall;
 mod inventory;
 mod items;
+mod members;
 mod migrations;
 mod notifications;
 mod payload_keys;

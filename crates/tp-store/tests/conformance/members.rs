@@ -24,7 +24,7 @@ async fn invite(world: &World, email: &str, role: Role) -> (InvitationId, Invita
     let new = NewInvitation { email: email.to_owned(), role, tenant: None };
     match whole.invite(new, None).await.unwrap() {
         Invited::Done(id, secret) => (id, secret),
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -189,7 +189,7 @@ async fn an_invitation_works_once_for_its_address() {
         let mut ended = [a, b].map(|one| match one {
             Ok(Accepted::Joined(..)) => "joined",
             Ok(Accepted::Gone | Accepted::HasAccount) => "gone",
-            other => panic!("{other:?}"),
+            other => unreachable!("{other:?}"),
         });
         ended.sort_unstable();
         assert_eq!(ended, ["gone", "joined"]);

@@ -82,7 +82,10 @@ async fn site(db: &TestDatabase) -> Site {
         demo: false,
     };
     let catalog = Arc::new(Catalog::builtin().unwrap());
-    let app = App::new(store.clone(), catalog, Arc::new(SystemIds), settings);
+    let folder = tempfile::tempdir().unwrap();
+    let place = tp_payload::Location::Folder(folder.path().to_owned());
+    let contents = Arc::new(tp_payload::PayloadStore::open(&place, []).unwrap());
+    let app = App::new(store.clone(), catalog, Arc::new(SystemIds), contents, settings);
     tokio::spawn(tp_web::serve::serve(listener, tp_web::router(app), std::future::pending()));
     Site {
         url,

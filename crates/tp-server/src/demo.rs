@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tp_domain::access::Role;
+use tp_domain::backup_create::CreateBackup;
 use tp_domain::ids::{TenantId, WorkspaceId};
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::tenant::Slug;
@@ -164,6 +165,7 @@ async fn furnish(store: &Store, logins: &[Login], tenants: Vec<SimTenant>) -> an
         // The first tenant is left to the newcomer: the click on "Sync now" is the demo.
         if number > 0 {
             console.run_start(made.workspace, id, &SyncInventory::everything()).await?;
+            console.run_start(made.workspace, id, &CreateBackup::everything()).await?;
         }
     }
     Ok(true)

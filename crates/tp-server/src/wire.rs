@@ -123,7 +123,8 @@ impl Parts {
             demo,
         };
         let catalog = Arc::clone(&self.tools.catalog);
-        App::new(self.store.clone(), catalog, Arc::new(SystemIds), settings)
+        let contents = Arc::new(self.tools.payloads.clone());
+        App::new(self.store.clone(), catalog, Arc::new(SystemIds), contents, settings)
     }
 
     /// The worker of this process.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use secrecy::SecretBox;
 use serde_json::json;
-use tp_domain::access::ViewPolicies;
+use tp_domain::access::ViewBackups;
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::ids::{DataKeyId, TenantId, WorkspaceId};
@@ -228,7 +228,7 @@ impl ClaimedRun {
     }
 }
 
-impl TenantScope<ViewPolicies> {
+impl TenantScope<ViewBackups> {
     /// The keys for the payloads of this tenant: to show versions.
     pub async fn payload_keys(&self) -> Result<Result<PayloadKeys, ReasonCode>, StoreError> {
         self.store.payload_keys_of(self.workspace_id(), self.tenant.id).await

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tp_domain::access::ViewPolicies;
+use tp_domain::access::ViewBackups;
 use tp_domain::ids::{CopyId, DataKeyId, TenantId};
 use tp_domain::payload::{PayloadAddress, PayloadKind};
 use uuid::Uuid;
@@ -431,7 +431,7 @@ impl ClaimedRun {
     }
 }
 
-impl TenantScope<ViewPolicies> {
+impl TenantScope<ViewBackups> {
     /// Where a payload of this tenant is; none when it is not stored.
     pub async fn payload_place(
         &self,

@@ -1,7 +1,7 @@
 //! Versions of policies: written once, by a capture; nothing changes them (PRODUCT S-1).
 
 use tp_domain::access::ViewBackups;
-use tp_domain::ids::{CopyId, Ids, RunId, VersionId};
+use tp_domain::ids::{CopyId, Ids, PolicyId, RunId, VersionId};
 use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
 use tp_domain::time::Timestamp;
@@ -53,6 +53,20 @@ const HISTORY: &str = concat!(
     " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.graph_id = $3 \
      AND v.number < $4 ORDER BY v.number DESC LIMIT $5"
 );
+
+const NEWEST: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policies p JOIN policy_versions v ON v.scope_id = p.scope_id AND v.policy_type = p.policy_type \
+     AND v.graph_id = p.graph_id WHERE p.scope_id = $1 AND p.id = $2 ORDER BY v.number DESC LIMIT 1"
+);
+const POLICY: &str =
+    "SELECT id FROM policies WHERE scope_id = $1 AND policy_type = $2 AND graph_id = $3";
+
+#[derive(sqlx::FromRow)]
+struct PolicyRow {
+    id: Uuid,
+}
 
 /// The longest text of Graph's that is kept beside a version, in characters.
 const LONGEST: usize = 1_024;
@@ -205,6 +219,29 @@ impl TenantScope<ViewBackups> {
     /// One version of this tenant.
     pub async fn version_get(&self, id: VersionId) -> Result<Option<PolicyVersion>, StoreError> {
         let stmt = stmt!(GET, self.scope_id().uuid(), id.uuid());
+        let row: Option<VersionRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// Where the inventory knows that policy; none when it has never seen it.
+    pub async fn policy_of_version(
+        &self,
+        version: &PolicyVersion,
+    ) -> Result<Option<PolicyId>, StoreError> {
+        let (key, id) = (version.policy_type.as_str(), version.graph_id.as_str());
+        let stmt = stmt!(POLICY, self.scope_id().uuid(), key, id);
+        let row: Option<PolicyRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
+        Ok(row.map(|row| PolicyId::from_uuid(row.id)))
+    }
+
+    /// The newest version of a policy that the inventory knows.
+    pub async fn version_newest(
+        &self,
+        policy: PolicyId,
+    ) -> Result<Option<PolicyVersion>, StoreError> {
+        let stmt = stmt!(NEWEST, self.scope_id().uuid(), policy.uuid());
         let row: Option<VersionRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
         row.map(TryInto::try_into).transpose()

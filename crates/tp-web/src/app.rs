@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 use tp_catalog::registry::Catalog;
+use tp_domain::contents::Contents;
 use tp_domain::ids::Ids;
 use tp_engine::start::Starter;
 use tp_store::Store;
@@ -44,6 +45,8 @@ pub struct App {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) settings: Arc<WebSettings>,
     pub(crate) assets: Arc<Assets>,
+    /// What versions hold.
+    pub(crate) contents: Arc<dyn Contents>,
     /// Password checks at once: each costs 19 MiB and some tens of milliseconds (TRUST T28).
     pub(crate) hashing: Arc<Semaphore>,
 }
@@ -54,6 +57,7 @@ impl App {
         store: Store,
         catalog: Arc<Catalog>,
         ids: Arc<dyn Ids>,
+        contents: Arc<dyn Contents>,
         settings: WebSettings,
     ) -> Self {
         Self {
@@ -61,6 +65,7 @@ impl App {
             starter: Starter,
             catalog,
             ids,
+            contents,
             settings: Arc::new(settings),
             assets: Arc::new(Assets::embedded()),
             hashing: Arc::new(Semaphore::new(2)),

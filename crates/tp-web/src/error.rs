@@ -1,5 +1,6 @@
 //! One table from what went wrong to what is said: a page for people, problem+json for the API.
 
+use crate::contents::Unreadable;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -41,6 +42,10 @@ pub(crate) enum WebError {
     Overdue,
     /// The database has no room.
     StorageFull,
+    /// What a version holds cannot be read.
+    Content(Unreadable),
+    /// The act weighs much, and the sign-in is not fresh.
+    ConfirmNeeded,
     /// A fault of ours; the log has the rest.
     Internal,
 }
@@ -169,6 +174,20 @@ impl WebError {
                 "Nothing was changed.",
                 "Free space on the database's disk.",
             ),
+            Self::Content(fault) => said(
+                S::SERVICE_UNAVAILABLE,
+                fault.reason().as_str(),
+                "The content cannot be read",
+                fault.sentence(),
+                fault.advice(),
+            ),
+            Self::ConfirmNeeded => said(
+                S::UNAUTHORIZED,
+                "reauth_required",
+                "Show again who you are",
+                "This weighs much, and you signed in more than ten minutes ago. Nothing was changed.",
+                "Confirm with your password, then send it again.",
+            ),
             Self::Internal => said(
                 S::INTERNAL_SERVER_ERROR,
                 "internal_error",
@@ -199,6 +218,7 @@ impl From<Refused> for WebError {
         match refused {
             Refused::NotFound => Self::NotFound,
             Refused::Forbidden(capability) => Self::Forbidden(capability),
+            Refused::ConfirmNeeded => Self::ConfirmNeeded,
             Refused::Store(error) => error.into(),
         }
     }

@@ -26,6 +26,18 @@ pub(crate) fn shown(text: &str) -> Cow<'_, str> {
     Cow::Owned(visible)
 }
 
+/// The same for a text of several lines: line ends and tabs stay.
+pub(crate) fn shown_lines(text: &str) -> String {
+    let lines: Vec<String> = text
+        .split('\n')
+        .map(|line| {
+            let line = line.strip_suffix('\r').unwrap_or(line);
+            line.split('\t').map(shown).collect::<Vec<_>>().join("\t")
+        })
+        .collect();
+    lines.join("\n")
+}
+
 /// `1,204`.
 pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();

@@ -20,7 +20,9 @@
 mod api;
 mod app;
 mod assets;
+mod comparison;
 mod components;
+mod contents;
 mod csrf;
 mod error;
 mod etag;

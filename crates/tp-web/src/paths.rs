@@ -1,7 +1,7 @@
 //! Links. Each address is put together here and nowhere else.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tp_domain::ids::{PolicyId, RunId, ScheduleId, WorkspaceId};
+use tp_domain::ids::{PolicyId, RunId, ScheduleId, VersionId, WorkspaceId};
 use tp_domain::tenant::Tenant;
 
 const QUERY: &AsciiSet = &CONTROLS
@@ -31,6 +31,31 @@ pub(crate) fn policies(tenant: &Tenant) -> String {
 
 pub(crate) fn policy(tenant: &Tenant, id: PolicyId) -> String {
     format!("/t/{}/policies/{id}", tenant.slug)
+}
+
+pub(crate) fn versions(tenant: &Tenant, id: PolicyId) -> String {
+    format!("{}/versions", policy(tenant, id))
+}
+
+pub(crate) fn version(tenant: &Tenant, id: VersionId) -> String {
+    format!("/t/{}/versions/{id}", tenant.slug)
+}
+
+pub(crate) fn backups(tenant: &Tenant) -> String {
+    format!("/t/{}/backups", tenant.slug)
+}
+
+pub(crate) fn backup(tenant: &Tenant, number: u64) -> String {
+    format!("/t/{}/backups/{number}", tenant.slug)
+}
+
+/// Where two versions are compared; which two stands in the query.
+pub(crate) fn compare_page(tenant: &Tenant) -> String {
+    format!("/t/{}/compare", tenant.slug)
+}
+
+pub(crate) fn compare(tenant: &Tenant, left: VersionId, right: VersionId) -> String {
+    format!("{}?left=version:{left}&right=version:{right}", compare_page(tenant))
 }
 
 /// All policy types, or what of them works in a tenant.

@@ -6,9 +6,9 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    CancelOperations, Capability, ManageSchedules, ManageSettings, ManageTenant, Need,
-    RotateCredentials, StartConnectionVerify, StartInventorySync, ViewInventory, ViewOperations,
-    ViewPolicies, ViewSettings, ViewTenant,
+    CancelOperations, Capability, DeleteBackups, ManageSchedules, ManageSettings, ManageTenant,
+    Need, RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync, ViewBackups,
+    ViewInventory, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -109,10 +109,27 @@ fn page_routes() -> Vec<Route> {
         ),
         act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
     ];
+    routes.extend(backup_pages());
     routes.extend(connection_pages());
     routes.extend(schedule_pages());
     routes.extend(workspace_pages());
     routes
+}
+
+fn backup_pages() -> Vec<Route> {
+    use pages::{backup, backups, compare, version, versions};
+    let (see, change) = (needs::<ViewBackups>(), needs::<DeleteBackups>());
+    vec![
+        show("/t/{tenant}/backups", see, get(backups::show)),
+        act("/t/{tenant}/backups", needs::<StartBackup>(), post(backups::start)),
+        show("/t/{tenant}/backups/{id}", see, get(backup::show)),
+        act("/t/{tenant}/backups/{id}", change, post(backup::mark)),
+        act("/t/{tenant}/backups/{id}/delete", change, post(backup::delete)),
+        show("/t/{tenant}/versions/{id}", see, get(version::show)),
+        show("/t/{tenant}/versions/{id}/json", see, get(version::json)),
+        show("/t/{tenant}/policies/{id}/versions", see, get(versions::show)),
+        show("/t/{tenant}/compare", see, get(compare::show)),
+    ]
 }
 
 fn connection_pages() -> Vec<Route> {
@@ -246,10 +263,35 @@ fn api_routes() -> Vec<Route> {
             post(runs::retry),
         ),
     ];
+    routes.extend(backup_api());
     routes.extend(connection_api());
     routes.extend(schedule_api());
     routes.extend(workspace_api());
     routes
+}
+
+fn backup_api() -> Vec<Route> {
+    use api::backups as b;
+    let (see, alter) = (needs::<ViewBackups>(), needs::<DeleteBackups>());
+    let (one, policy) = (
+        "/api/v1/tenants/{tenant}/backups/{id}",
+        "/api/v1/tenants/{tenant}/policies/{id}/versions",
+    );
+    vec![
+        show("/api/v1/tenants/{tenant}/backups", see, get(b::list)),
+        show(one, see, get(b::show)),
+        change(Method::PATCH, one, alter, patch(b::mark)),
+        change(Method::DELETE, one, alter, delete(b::delete)),
+        show("/api/v1/tenants/{tenant}/backups/{id}/items", see, get(b::items)),
+        show(policy, see, get(b::versions)),
+        show(
+            "/api/v1/tenants/{tenant}/policies/{id}/versions/{number}",
+            see,
+            get(b::version_of_policy),
+        ),
+        show("/api/v1/tenants/{tenant}/versions/{id}", see, get(b::version)),
+        show("/api/v1/tenants/{tenant}/compare", see, get(b::compare)),
+    ]
 }
 
 fn connection_api() -> Vec<Route> {

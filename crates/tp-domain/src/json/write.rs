@@ -18,6 +18,50 @@ impl Json {
     }
 }
 
+impl Json {
+    /// The same for people: a member or an element a line, indented by two. Nothing of the value is lost.
+    pub fn pretty(&self) -> String {
+        let mut out = String::new();
+        lines(self, 0, &mut out);
+        out
+    }
+}
+
+fn lines(value: &Json, depth: usize, out: &mut String) {
+    let line = |depth: usize, out: &mut String| {
+        out.push('\n');
+        (0..depth).for_each(|_| out.push_str("  "));
+    };
+    match value {
+        Json::Array(elements) if !elements.is_empty() => {
+            out.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                line(depth + 1, out);
+                lines(element, depth + 1, out);
+            }
+            line(depth, out);
+            out.push(']');
+        }
+        Json::Object(members) if members.keys().next().is_some() => {
+            out.push('{');
+            for (index, (name, member)) in members.iter().enumerate() {
+                out.push_str(if index > 0 { "," } else { "" });
+                line(depth + 1, out);
+                string(name, out);
+                out.push_str(": ");
+                lines(member, depth + 1, out);
+            }
+            line(depth, out);
+            out.push('}');
+        }
+        // Scalars, and what is empty; no value has so many levels.
+        _ => {
+            let _ = write(value, usize::MAX, out);
+        }
+    }
+}
+
 /// The canonical text of a value of any depth.
 pub(super) fn unbounded(value: &Json) -> String {
     let mut out = String::new();

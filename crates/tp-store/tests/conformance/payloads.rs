@@ -55,9 +55,9 @@ async fn a_payload_is_stored_once_however_often_it_is_wanted() {
         assert!(claim.payload_refer(want(1).address, copy, None, holder(2)).await.unwrap());
         let place = PayloadPlace { kind: PayloadKind::Version, address: want(1).address, copy };
         assert_eq!(claim.payload_place(want(1).address).await.unwrap(), Some(place));
-        let policies = world.policies("contoso").await;
+        let policies = world.scope::<tp_domain::access::ViewBackups>("contoso").await;
         assert_eq!(policies.payload_place(want(1).address).await.unwrap(), Some(place));
-        let foreign = world.policies("fabrikam").await;
+        let foreign = world.scope::<tp_domain::access::ViewBackups>("fabrikam").await;
         assert_eq!(foreign.payload_place(want(1).address).await.unwrap(), None);
         let rows = "SELECT count(*) AS n FROM payload_refs";
         assert_eq!(world.store().test_count(rows).await, 2);

@@ -1,5 +1,6 @@
 //! The JSON API `/api/v1`: the same words as pages and the command line.
 
+pub(crate) mod backups;
 pub(crate) mod connections;
 pub(crate) mod me;
 pub(crate) mod openapi;

@@ -117,7 +117,50 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("POST", "/api/v1/tenants/{tenant}/runs/{id}/retry") => {
             line("Start a new run for what failed of this one, or for all of it", &[], "Run")
         }
-        _ => said_of_connections(method, path).or_else(|| said_of_workspaces(method, path)),
+        _ => said_of_backups(method, path)
+            .or_else(|| said_of_connections(method, path))
+            .or_else(|| said_of_workspaces(method, path)),
+    }
+}
+
+/// Backup sets, versions, comparisons.
+fn said_of_backups(method: &str, path: &str) -> Option<Said> {
+    const PAGE: &[(&str, &str)] =
+        &[("limit", "1 to 200; default 50."), ("cursor", "page.next of an earlier answer.")];
+    const ITEMS: &[(&str, &str)] = &[
+        ("q", "Part of the name, in any case."),
+        ("type", "Only this policy type."),
+        ("state", "captured, unchanged or failed."),
+        ("limit", "1 to 200; default 50."),
+        ("cursor", "page.next of an earlier answer."),
+    ];
+    const SIDES: &[(&str, &str)] = &[
+        (
+            "left",
+            "version:ID or live:POLICY (its newest version); TENANT/ before it for a policy of another tenant.",
+        ),
+        ("right", "The same for the other side."),
+    ];
+    let line = |summary, query, answer| Some(Said { summary, query, answer });
+    match (method, path.strip_prefix("/api/v1/tenants/{tenant}")?) {
+        ("GET", "/backups") => line("Backup sets, newest first", PAGE, "Page"),
+        ("GET", "/backups/{id}") => {
+            line("One backup set with its completeness by type", &[], "Object")
+        }
+        ("PATCH", "/backups/{id}") => line("Note or pin a backup set", &[], "Object"),
+        ("DELETE", "/backups/{id}") => {
+            line("Delete a backup set that is not pinned", &[], "Object")
+        }
+        ("GET", "/backups/{id}/items") => line("The policies of a backup set", ITEMS, "Page"),
+        ("GET", "/policies/{id}/versions") => {
+            line("Versions of a policy, newest first", PAGE, "Page")
+        }
+        ("GET", "/policies/{id}/versions/{number}") => {
+            line("A version of a policy with what it holds", &[], "Object")
+        }
+        ("GET", "/versions/{id}") => line("A version by its id with what it holds", &[], "Object"),
+        ("GET", "/compare") => line("What differs between two versions", SIDES, "Object"),
+        _ => None,
     }
 }
 

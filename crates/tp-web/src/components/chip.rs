@@ -2,8 +2,10 @@
 
 use maud::{Markup, html};
 use tp_catalog::capabilities::{BackupLevel, Works};
+use tp_catalog::compare::EntryKind;
 use tp_catalog::contract::RestoreMode;
 use tp_catalog::permission_check::{Purpose, Standing};
+use tp_domain::backup::{BackupItemState, BackupState};
 use tp_domain::completeness::{Completeness, CompletenessState};
 use tp_domain::item::ItemState;
 use tp_domain::run::{Freshness, OperationRun, Outcome, RunState, StepState};
@@ -179,6 +181,47 @@ pub(crate) fn plain(word: &str) -> Markup {
 /// Something that is not known.
 pub(crate) fn unknown(word: &str) -> Markup {
     chip("queued", icon::clock(), word)
+}
+
+/// How a backup set stands.
+pub(crate) fn backup_set(state: BackupState) -> Markup {
+    match state {
+        BackupState::Creating => chip("running", icon::ring(), "Being made"),
+        BackupState::Complete => chip("succeeded", icon::tick(), "Complete"),
+        BackupState::Partial => chip("partial", icon::triangle(), "Partial"),
+        BackupState::Failed => chip("failed", icon::cross(), "Failed"),
+    }
+}
+
+pub(crate) fn pinned() -> Markup {
+    chip("queued", icon::pin(), "Pinned")
+}
+
+/// What became of a policy in a set, in a word.
+pub(crate) const fn backup_item_word(state: BackupItemState) -> &'static str {
+    match state {
+        BackupItemState::Captured => "Read in full",
+        BackupItemState::Unchanged => "Unchanged",
+        BackupItemState::Failed => "Not read",
+    }
+}
+
+pub(crate) fn backup_item(state: BackupItemState) -> Markup {
+    let word = backup_item_word(state);
+    match state {
+        BackupItemState::Captured => chip("succeeded", icon::tick(), word),
+        BackupItemState::Unchanged => chip("succeeded", icon::bars(), word),
+        BackupItemState::Failed => chip("failed", icon::cross(), word),
+    }
+}
+
+/// What happened to a value from left to right.
+pub(crate) fn difference(kind: EntryKind) -> Markup {
+    match kind {
+        EntryKind::Added => chip("succeeded", icon::plus(), "Added"),
+        EntryKind::Removed => chip("failed", icon::bars(), "Removed"),
+        EntryKind::Changed => chip("partial", icon::triangle(), "Changed"),
+    }
 }
 
 pub(crate) fn missing(missing: bool) -> Markup {

@@ -43,6 +43,14 @@ pub(crate) fn bars() -> Markup {
     icon("M5.5 3v10M10.5 3v10")
 }
 
+pub(crate) fn plus() -> Markup {
+    icon("M8 3v10M3 8h10")
+}
+
+pub(crate) fn pin() -> Markup {
+    icon("M6 2h4l-.5 5 2.5 2H4l2.5-2ZM8 9v5")
+}
+
 pub(crate) fn bell() -> Markup {
     icon("M4 11V7a4 4 0 0 1 8 0v4l1 1.5H3ZM6.7 14.2h2.6")
 }

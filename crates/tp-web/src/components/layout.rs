@@ -43,6 +43,8 @@ pub(crate) enum Place {
     Policies,
     /// What can be done with its policy types.
     PolicyTypes,
+    /// Its backups.
+    Backups,
     /// How it is reached.
     Connection,
     /// Its operations.
@@ -211,6 +213,7 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
     let section = match page.place {
         Place::Policies => "policies",
         Place::PolicyTypes => "policy-types",
+        Place::Backups => "backups",
         Place::Operations => "operations",
         Place::Connection => "settings/connection",
         Place::Schedules => "schedules",
@@ -253,6 +256,8 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
                     (link(paths::policies(tenant), "Policies", Place::Policies))
                     (link(paths::policy_types(Some(tenant)), "Policy types", Place::PolicyTypes))
                 }
+                p.group { "Protection" }
+                ul { (link(paths::backups(tenant), "Backups", Place::Backups)) }
                 p.group { "Monitoring" }
                 ul {
                     (link(paths::operations(tenant), "Operations", Place::Operations))

@@ -1,5 +1,8 @@
-//! Pages: one file each. They read the database and nothing else.
+//! Pages: one file each. They read the database and the payload store, never Graph.
 
+pub(crate) mod backup;
+pub(crate) mod backups;
+pub(crate) mod compare;
 pub(crate) mod connection;
 pub(crate) mod consent;
 pub(crate) mod error;
@@ -16,6 +19,8 @@ pub(crate) mod reason_codes;
 pub(crate) mod schedules;
 pub(crate) mod start_sync;
 pub(crate) mod tenants;
+pub(crate) mod version;
+pub(crate) mod versions;
 pub(crate) mod workspace_operations;
 
 use axum::body::Body;

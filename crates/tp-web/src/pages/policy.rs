@@ -47,8 +47,8 @@ pub(crate) async fn show(
                     } },
                     None => p.muted { "The listing tells nothing more of this type." },
                 }
-                h2 { "Settings" }
-                p.muted { "A sync reads which policies there are, not their settings. Settings, assignments and versions come with backups." }
+                h2 { "Settings and versions" }
+                p { "A backup keeps settings and assignments of this policy, as a version for each change. " a href=(paths::versions(tenant, id)) { "View versions" } }
             }
             section {
                 h2 { "Seen" }

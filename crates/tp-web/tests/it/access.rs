@@ -41,8 +41,10 @@ async fn every_page_needs_a_session_and_has_its_headers() {
     for world in worlds().await {
         for line in tp_web::table().lines().filter(|line| line.starts_with("GET")) {
             let path = line.split_whitespace().nth(1).unwrap();
-            let path =
-                path.replace("{tenant}", "contoso").replace("{id}", &uuid::Uuid::nil().to_string());
+            let path = path
+                .replace("{tenant}", "contoso")
+                .replace("{number}", "1")
+                .replace("{id}", &uuid::Uuid::nil().to_string());
             let reply = world.get(None, &path).await;
             let csp = reply.header("content-security-policy");
             assert!(csp.starts_with("default-src 'none'") && !csp.contains("unsafe"), "{path}");

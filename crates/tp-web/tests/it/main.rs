@@ -5,6 +5,7 @@
 mod access;
 mod again;
 mod api;
+mod backups;
 mod connection;
 mod operations;
 mod pages;

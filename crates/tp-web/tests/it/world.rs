@@ -13,6 +13,7 @@ use tp_domain::ids::{TenantId, WorkerId};
 use tp_domain::operation::OperationKind;
 use tp_domain::run::Outcome;
 use tp_domain::tenant::Slug;
+use tp_payload::{Location, PayloadStore};
 use tp_store::testing::{TestDatabase, databases};
 use tp_store::{ClaimRequest, ClaimedRun, Ended, NewTenant, NewUser, SystemIds};
 use tp_web::{App, CloudPlace, WebSettings};
@@ -23,6 +24,9 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) struct World {
     pub(crate) db: TestDatabase,
     pub(crate) contoso: TenantId,
+    /// Where contents of versions are.
+    pub(crate) payloads: PayloadStore,
+    pub(crate) folder: tempfile::TempDir,
     router: Router,
 }
 
@@ -113,9 +117,12 @@ pub(crate) async fn worlds() -> Vec<World> {
             demo: false,
         };
         let catalog = Arc::new(Catalog::builtin().unwrap());
-        let router =
-            tp_web::router(App::new(store.clone(), catalog, Arc::new(SystemIds), settings));
-        worlds.push(World { db, contoso, router });
+        let folder = tempfile::tempdir().unwrap();
+        let place = Location::Folder(folder.path().to_owned());
+        let payloads = PayloadStore::open(&place, []).unwrap();
+        let contents = Arc::new(payloads.clone());
+        let app = App::new(store.clone(), catalog, Arc::new(SystemIds), contents, settings);
+        worlds.push(World { db, contoso, payloads, folder, router: tp_web::router(app) });
     }
     worlds
 }

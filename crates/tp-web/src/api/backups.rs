@@ -1,0 +1,323 @@
+//! Backup sets, versions and comparisons.
+
+use std::collections::HashMap;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::response::Response;
+use serde_json::{Value, json};
+use tp_domain::access::{Capability, DeleteBackups, ViewBackups, ViewPolicies};
+use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupType};
+use tp_domain::ids::{PolicyId, VersionId};
+use tp_domain::policy::PolicyType;
+use tp_domain::reason::ReasonCode;
+use tp_domain::time::Timestamp;
+use tp_domain::version::PolicyVersion;
+use tp_store::{BackupItemFilter, TenantRef, TenantScope};
+
+use super::{bad_value, fields, json_body, limit, page, strict};
+use crate::app::App;
+use crate::comparison::{self, Asked, NotCompared};
+use crate::error::WebError;
+use crate::extract::{Id, InTenant, RequestId};
+use crate::pages::backup::{KEPT, read_note};
+use crate::pages::version::{content, readable};
+
+fn set_json(set: &BackupSet) -> Value {
+    json!({
+        "number": set.number, "id": set.id.to_string(), "state": set.state.as_str(),
+        "run": set.run.to_string(), "selection": set.selection, "full_pass": set.is_full_pass,
+        "note": set.note, "pinned": set.pinned,
+        "created_at": set.created_at.rfc3339(),
+        "completed_at": set.completed_at.map(Timestamp::rfc3339),
+        "items": set.items, "failed_items": set.failed_items, "new_versions": set.new_versions,
+    })
+}
+
+fn type_json(app: &App, row: &BackupType) -> Value {
+    json!({
+        "type": row.policy_type.as_str(), "label": app.catalog.label(&row.policy_type),
+        "state": row.completeness.state().as_str(),
+        "reason_code": row.completeness.reason().map(ReasonCode::as_str),
+        "permission": row.completeness.permission(), "listed": row.listed,
+    })
+}
+
+fn item_json(item: &BackupItem) -> Value {
+    json!({
+        "type": item.policy_type.as_str(), "graph_id": item.graph_id, "name": item.name,
+        "state": item.state.as_str(), "version": item.version.map(|id| id.to_string()),
+        "reason_code": item.reason.map(ReasonCode::as_str),
+        "graph_request_id": item.graph_request_id,
+    })
+}
+
+fn version_json(app: &App, version: &PolicyVersion) -> Value {
+    json!({
+        "id": version.id.to_string(), "number": version.number,
+        "type": version.policy_type.as_str(), "type_label": app.catalog.label(&version.policy_type),
+        "graph_id": version.graph_id, "name": version.name, "purpose": version.purpose.as_str(),
+        "run": version.run.to_string(), "modified_text": version.modified_text,
+        "assignments": version.assignments, "redactions": version.redactions,
+        "captured_at": version.created_at.rfc3339(),
+    })
+}
+
+/// A number to go on from, as `page.next` gives it.
+fn before(pairs: &crate::query::Pairs) -> Result<Option<u64>, WebError> {
+    let cursor = "a value of page.next from an earlier answer; leave it out for the first page";
+    pairs
+        .get("cursor")
+        .map(|text| {
+            let number = text.strip_prefix('b').and_then(|text| text.parse().ok());
+            number.ok_or_else(|| bad_value("cursor", cursor))
+        })
+        .transpose()
+}
+
+pub(crate) async fn list(
+    InTenant(scope): InTenant<ViewBackups>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, WebError> {
+    let pairs = strict(query.as_deref(), &["limit", "cursor"])?;
+    let limit = limit(&pairs)?;
+    let mut sets = scope.backup_list(before(&pairs)?, limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = (sets.len() > wanted).then(|| format!("b{}", sets[wanted - 1].number));
+    sets.truncate(wanted);
+    let path = format!("/api/v1/tenants/{}/backups", scope.tenant().slug);
+    Ok(page(sets.iter().map(set_json).collect(), next, &path, &pairs))
+}
+
+async fn shown(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    number: u64,
+) -> Result<Value, WebError> {
+    let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    let types = scope.backup_types(set.id).await?;
+    let mut object = set_json(&set);
+    object["types"] = types.iter().map(|row| type_json(app, row)).collect();
+    Ok(object)
+}
+
+pub(crate) async fn show(
+    InTenant(scope): InTenant<ViewBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, WebError> {
+    strict(query.as_deref(), &[])?;
+    shown(&app, &scope, number).await.map(Json)
+}
+
+pub(crate) async fn items(
+    InTenant(scope): InTenant<ViewBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, WebError> {
+    let pairs = strict(query.as_deref(), &["q", "type", "state", "limit", "cursor"])?;
+    let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    let policy_type = pairs
+        .get("type")
+        .map(|key| {
+            let known = PolicyType::new(key).ok();
+            let known = known.filter(|key| app.catalog.contract(key).is_some());
+            known.ok_or_else(|| bad_value("type", "a key from GET /api/v1/policy-types"))
+        })
+        .transpose()?;
+    let states = || {
+        let words: Vec<&str> = BackupItemState::ALL.iter().map(|state| state.as_str()).collect();
+        words.join(", ")
+    };
+    let state = pairs.get("state").map(str::parse::<BackupItemState>).transpose();
+    let state = state.map_err(|_| bad_value("state", &format!("one of {}", states())))?;
+    let offset = match pairs.get("cursor") {
+        None => 0,
+        Some(text) => {
+            let number = text.strip_prefix('o').and_then(|text| text.parse::<u32>().ok());
+            let allowed = "a value of page.next from an earlier answer";
+            number.ok_or_else(|| bad_value("cursor", allowed))?
+        }
+    };
+    let (limit, query) = (limit(&pairs)?, pairs.get("q").map(str::to_owned));
+    let filter = BackupItemFilter { query, policy_type, state, offset, limit };
+    let found = scope.backup_items(set.id, &filter).await?;
+    let next = found.has_more.then(|| format!("o{}", offset.saturating_add(limit)));
+    let path = format!("/api/v1/tenants/{}/backups/{number}/items", scope.tenant().slug);
+    Ok(page(found.items.iter().map(item_json).collect(), next, &path, &pairs))
+}
+
+/// Sets the note and the pin; what is not named stays.
+pub(crate) async fn mark(
+    InTenant(scope): InTenant<DeleteBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Json<Value>, WebError> {
+    let body = json_body(request, scope.actor()).await?;
+    let map = fields(&body, &["note", "pinned"])?;
+    let tenant = TenantRef::Id(scope.tenant().id);
+    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    let set = seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    let note = match map.get("note") {
+        None => set.note,
+        Some(Value::Null) => None,
+        Some(Value::String(text)) => read_note(text)?,
+        Some(_) => return Err(WebError::Unreadable("note must be a text or null.".to_owned())),
+    };
+    let pinned = match map.get("pinned") {
+        None => set.pinned,
+        Some(Value::Bool(pinned)) => *pinned,
+        Some(_) => return Err(WebError::Unreadable("pinned must be true or false.".to_owned())),
+    };
+    if !scope.backup_mark(number, note, pinned, Some(request_id)).await? {
+        return Err(WebError::NotFound);
+    }
+    shown(&app, &seen, number).await.map(Json)
+}
+
+/// Deletes a set. The body must say its number again: a wrong address deletes nothing.
+pub(crate) async fn delete(
+    InTenant(scope): InTenant<DeleteBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Json<Value>, WebError> {
+    let body = json_body(request, scope.actor()).await?;
+    let map = fields(&body, &["confirm"])?;
+    if map.get("confirm").and_then(Value::as_u64) != Some(number) {
+        let detail = format!("confirm must be the set's number: {number}. Nothing was deleted.");
+        return Err(WebError::Unreadable(detail));
+    }
+    let tenant = TenantRef::Id(scope.tenant().id);
+    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    if !scope.backup_delete(number, Some(request_id)).await? {
+        return Err(WebError::Conflict(KEPT.to_owned()));
+    }
+    Ok(Json(json!({ "deleted": number })))
+}
+
+/// The type and the Graph id of a policy that the inventory knows.
+async fn policy(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    id: PolicyId,
+) -> Result<(PolicyType, String), WebError> {
+    let tenant = TenantRef::Id(scope.tenant().id);
+    let policies = app.store.enter::<ViewPolicies>(scope.actor(), &tenant).await?;
+    let policy = policies.policy_get(id).await?.ok_or(WebError::NotFound)?;
+    Ok((policy.policy_type, policy.observed.graph_id))
+}
+
+pub(crate) async fn versions(
+    InTenant(scope): InTenant<ViewBackups>,
+    Id(id): Id<PolicyId>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, WebError> {
+    let pairs = strict(query.as_deref(), &["limit", "cursor"])?;
+    let (key, graph_id) = policy(&app, &scope, id).await?;
+    let limit = limit(&pairs)?;
+    let mut found = scope.versions_of(&key, &graph_id, before(&pairs)?, limit + 1).await?;
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    let next = (found.len() > wanted).then(|| format!("b{}", found[wanted - 1].number));
+    found.truncate(wanted);
+    let path = format!("/api/v1/tenants/{}/policies/{id}/versions", scope.tenant().slug);
+    Ok(page(found.iter().map(|one| version_json(&app, one)).collect(), next, &path, &pairs))
+}
+
+/// The version with that number of a policy.
+async fn numbered(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    path: &HashMap<String, String>,
+) -> Result<PolicyVersion, WebError> {
+    let id = path.get("id").and_then(|text| text.parse().ok()).ok_or(WebError::NotFound)?;
+    let number = path.get("number").and_then(|text| text.parse::<u64>().ok());
+    let number = number.ok_or(WebError::NotFound)?;
+    let (key, graph_id) = policy(app, scope, id).await?;
+    let found = scope.versions_of(&key, &graph_id, number.checked_add(1), 1).await?;
+    found.into_iter().find(|one| one.number == number).ok_or(WebError::NotFound)
+}
+
+/// The facts of a version and what it holds.
+async fn whole(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    version: &PolicyVersion,
+) -> Result<Value, WebError> {
+    let held = content(app, scope, version).await?;
+    let scripts = scope.may(Capability::ScriptsViewContent);
+    let contract = app.catalog.contract(&version.policy_type);
+    let read = contract.and_then(|contract| readable(contract, version, &held, scripts));
+    let mut object = version_json(app, version);
+    object["payload"] = Value::from(&held.shown(scripts));
+    object["assignment_list"] = held.assignments.as_ref().map_or(Value::Null, Value::from);
+    object["redacted"] = held.found.taken.iter().map(|one| json!(one.pointer)).collect();
+    object["withheld"] = if scripts {
+        json!([])
+    } else {
+        held.found.restricted.iter().map(|at| json!(at)).collect()
+    };
+    object["names"] = json!(version.names);
+    object["readable"] = json!(read);
+    Ok(object)
+}
+
+pub(crate) async fn version_of_policy(
+    InTenant(scope): InTenant<ViewBackups>,
+    Path(path): Path<HashMap<String, String>>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, WebError> {
+    strict(query.as_deref(), &[])?;
+    let version = numbered(&app, &scope, &path).await?;
+    whole(&app, &scope, &version).await.map(Json)
+}
+
+pub(crate) async fn version(
+    InTenant(scope): InTenant<ViewBackups>,
+    Id(id): Id<VersionId>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, WebError> {
+    strict(query.as_deref(), &[])?;
+    let version = scope.version_get(id).await?.ok_or(WebError::NotFound)?;
+    whole(&app, &scope, &version).await.map(Json)
+}
+
+pub(crate) async fn compare(
+    InTenant(scope): InTenant<ViewBackups>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Value>, WebError> {
+    let pairs = strict(query.as_deref(), &["left", "right"])?;
+    let side = |name: &str| {
+        let asked = pairs.get(name).and_then(Asked::parse);
+        asked.ok_or_else(|| bad_value(name, comparison::FORM))
+    };
+    let (left, right) = (side("left")?, side("right")?);
+    let left = comparison::load(&app, &scope, &left).await?;
+    let right = comparison::load(&app, &scope, &right).await?;
+    let diff = comparison::run(&app, &left, &right).map_err(|why| match why {
+        NotCompared::Unreadable(fault) => WebError::Content(fault),
+        NotCompared::Compare(error) => {
+            WebError::BadRequest(format!("Nothing was compared: {error}."))
+        }
+        NotCompared::NoContract => {
+            WebError::BadRequest("Nothing was compared: the type has no contract here.".to_owned())
+        }
+    })?;
+    let mut answer = json!(diff);
+    for (name, side) in [("left", &left), ("right", &right)] {
+        let mut object = version_json(&app, &side.version);
+        object["tenant"] = json!(side.tenant.slug.as_str());
+        answer[name] = object;
+    }
+    Ok(Json(answer))
+}

@@ -1,0 +1,92 @@
+//! The content of a version, for pages and the API: read through a port, with every hash checked.
+
+use tp_catalog::content::VersionContent;
+use tp_domain::access::ViewBackups;
+use tp_domain::contents::{ContentFault, ContentPlace};
+use tp_domain::payload::PayloadKind;
+use tp_domain::reason::ReasonCode;
+use tp_domain::version::PolicyVersion;
+use tp_store::TenantScope;
+
+use crate::app::App;
+use crate::error::WebError;
+
+/// Why a content cannot be shown. The version itself can: its facts are in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// It is not where it should be, or is not what was stored.
+    Fault(ContentFault),
+    /// The keys that open it are destroyed or not at hand.
+    Keys(ReasonCode),
+    /// It was written by a newer version of the program.
+    Form,
+}
+
+impl Unreadable {
+    /// The reason for programs, and for the page that explains it.
+    pub(crate) const fn reason(self) -> ReasonCode {
+        match self {
+            Self::Fault(ContentFault::Unavailable) => ReasonCode::StorageUnavailable,
+            Self::Fault(ContentFault::Missing | ContentFault::Damaged) | Self::Form => {
+                ReasonCode::PayloadUnreadable
+            }
+            Self::Keys(reason) => reason,
+        }
+    }
+
+    /// What is wrong.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::Fault(ContentFault::Missing) => {
+                "The content of this version is not in the payload store."
+            }
+            Self::Fault(ContentFault::Damaged) => {
+                "The content of this version is damaged: it is not what was stored."
+            }
+            Self::Fault(ContentFault::Unavailable) => "The payload store does not answer.",
+            Self::Keys(_) => "The key that this version is sealed with is not at hand.",
+            Self::Form => "A newer version of TenantPilot wrote this version's content.",
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) const fn advice(self) -> &'static str {
+        match self {
+            Self::Fault(ContentFault::Missing | ContentFault::Damaged) => {
+                "Bring the payload store back from a backup of the same time as the database, then look again. Nothing of it is restored to a tenant."
+            }
+            Self::Fault(ContentFault::Unavailable) => {
+                "It may be well. Check payloads.url and the disk or the bucket, then look again."
+            }
+            Self::Keys(_) => {
+                "Check keys.file. If the tenant's keys were destroyed, its contents are gone for good."
+            }
+            Self::Form => "Install the version that made it, or a newer one.",
+        }
+    }
+}
+
+/// Reads what a version holds. The outer error is the database's.
+pub(crate) async fn read(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    version: &PolicyVersion,
+) -> Result<Result<VersionContent, Unreadable>, WebError> {
+    let Some(place) = scope.payload_place(version.address).await? else {
+        return Ok(Err(Unreadable::Fault(ContentFault::Missing)));
+    };
+    let keys = match scope.payload_keys().await? {
+        Ok(keys) => keys,
+        Err(reason) => return Ok(Err(Unreadable::Keys(reason))),
+    };
+    let place = ContentPlace {
+        tenant: scope.tenant().id,
+        kind: PayloadKind::Version,
+        address: version.address,
+        copy: place.copy,
+    };
+    Ok(match app.contents.read(place, &keys).await {
+        Ok(json) => VersionContent::read(json).map_err(|_| Unreadable::Form),
+        Err(fault) => Err(Unreadable::Fault(fault)),
+    })
+}

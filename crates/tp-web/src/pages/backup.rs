@@ -1,0 +1,313 @@
+//! One backup set: how complete it is, and what it holds.
+
+use axum::extract::{RawQuery, State};
+use axum::response::Redirect;
+use maud::{Markup, html};
+use serde::Deserialize;
+use tp_domain::access::{Capability, DeleteBackups, ViewBackups};
+use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState, BackupType};
+use tp_domain::backup_create::LONGEST_NOTE;
+use tp_domain::policy::PolicyType;
+use tp_store::{BackupItemFilter, BackupItemPage, TenantScope};
+
+use super::backups::title;
+use crate::app::App;
+use crate::components::layout::{Page, Place, Shell};
+use crate::components::table::chips;
+use crate::components::{chip, off, time, why};
+use crate::error::WebError;
+use crate::extract::{CsrfForm, Id, InTenant, RequestId};
+use crate::query::Pairs;
+use crate::{format, paths};
+
+const WHY: &str = "why-backup";
+const NAMES: [(&str, &str); 3] = [("q", "Name"), ("type", "Type"), ("state", "State")];
+const PER_PAGE: u32 = 50;
+
+/// What the address asks for, and what of it was not understood.
+fn asked(pairs: &Pairs, app: &App) -> (BackupItemFilter, u32, Vec<(String, String)>) {
+    let mut filter = BackupItemFilter { limit: PER_PAGE, ..BackupItemFilter::default() };
+    let (mut page, mut ignored) = (1, Vec::new());
+    for (name, value) in &pairs.0 {
+        let understood = match name.as_str() {
+            "q" => {
+                filter.query = Some(value.chars().take(200).collect());
+                true
+            }
+            "type" => {
+                let known = PolicyType::new(value).ok();
+                filter.policy_type = known.filter(|key| app.catalog.contract(key).is_some());
+                filter.policy_type.is_some()
+            }
+            "state" => {
+                filter.state = value.parse().ok();
+                filter.state.is_some()
+            }
+            "page" => match value.parse() {
+                Ok(number @ 1..=100_000) => {
+                    page = number;
+                    true
+                }
+                _ => false,
+            },
+            _ => true,
+        };
+        if !understood {
+            ignored.push((name.clone(), value.clone()));
+        }
+    }
+    filter.offset = (page - 1) * filter.limit;
+    (filter, page, ignored)
+}
+
+pub(crate) async fn show(
+    InTenant(scope): InTenant<ViewBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Markup, WebError> {
+    let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    let shell = Shell::of(&app, scope.actor()).await?;
+    let pairs = Pairs::parse(query.as_deref());
+    let (filter, page, ignored) = asked(&pairs, &app);
+    let types = scope.backup_types(set.id).await?;
+    let items = scope.backup_items(set.id, &filter).await?;
+    let (tenant, heading) = (scope.tenant(), title(&set));
+    let path = paths::backup(tenant, number);
+    let body = html! {
+        nav.crumbs aria-label="Breadcrumb" { ol {
+            li { a href=(paths::backups(tenant)) { "Backups" } }
+            li aria-current="page" { (heading) }
+        } }
+        div.head {
+            div { h1 { (heading) } p.sub { "Made " (time(set.created_at, shell.now)) } }
+            div.actions { @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state)) }
+        }
+        (standing(&set))
+        div.split {
+            section {
+                h2 { "Policies" }
+                (filters(&app, &path, &pairs, &types))
+                (chips(&path, &pairs, &NAMES, &ignored))
+                (item_table(&app, &items, tenant))
+                (pager(&path, &pairs, page, &items))
+            }
+            section {
+                h2 { "About this set" }
+                (facts(&set, tenant, &shell))
+                (actions(&scope, &set, &shell))
+            }
+        }
+        h2 { "By policy type" }
+        (type_table(&app, &types))
+    };
+    Ok(shell.render(&Page {
+        title: &heading,
+        place: Place::Backups,
+        tenant: Some(tenant),
+        synced_at: set.completed_at,
+        body,
+    }))
+}
+
+/// What the state means for whoever wants to go back to this set.
+fn standing(set: &BackupSet) -> Markup {
+    match set.state {
+        BackupState::Complete => html! {},
+        BackupState::Partial => {
+            html! { div.banner.warn { p { "This set lacks something: " (format::number(set.failed_items)) " policies could not be read, or a type could not be listed. What is in it is whole." } } }
+        }
+        BackupState::Failed => {
+            html! { div.banner.bad { p { "Nothing could be backed up. The run says why." } } }
+        }
+        BackupState::Creating => {
+            html! { div.banner.warn { p { "This set is being made, or its run ended before it was done. It does not count as a backup." } } }
+        }
+    }
+}
+
+fn facts(set: &BackupSet, tenant: &tp_domain::tenant::Tenant, shell: &Shell) -> Markup {
+    html! {
+        dl.facts {
+            dt { "Policies" } dd { (format::number(set.items)) }
+            dt { "Could not be read" } dd { (format::number(set.failed_items)) }
+            dt { "New versions" } dd { (format::number(set.new_versions)) }
+            dt { "Read" } dd { @if set.is_full_pass { "Everything in full" } @else { "In full what had changed" } }
+            dt { "Begun" } dd { (time(set.created_at, shell.now)) }
+            dt { "Ended" } dd { @match set.completed_at { Some(at) => (time(at, shell.now)), None => "–" } }
+            dt { "By run" } dd { a href=(paths::operation(tenant, set.run)) { "View run" } }
+            dt { "Note" } dd { @match &set.note { Some(note) => (format::shown(note)), None => "–" } }
+        }
+    }
+}
+
+fn actions(scope: &TenantScope<ViewBackups>, set: &BackupSet, shell: &Shell) -> Markup {
+    let here = paths::backup(scope.tenant(), set.number);
+    let may = scope.may(Capability::BackupsDelete);
+    let deletable = may && !set.pinned;
+    html! {
+        h2 { "Keep or delete" }
+        @if !may { (why(WHY, "Pinning, noting and deleting need the capability backups.delete. Ask an owner or a manager.")) }
+        @else if set.pinned { (why(WHY, "A pinned set is not deleted, by nobody and by no retention. Unpin it first.")) }
+        form.stack method="post" action=(here) {
+            (shell.csrf())
+            fieldset disabled[!may] {
+                div.field { label for="note" { "Note" } input type="text" id="note" name="note" maxlength=(LONGEST_NOTE) value=(set.note.as_deref().unwrap_or_default()); }
+                div.field { label { input type="checkbox" name="pinned" value="yes" checked[set.pinned]; " Pin: keep it until somebody unpins it" } }
+            }
+            @if may { button.button type="submit" { "Save" } } @else { (off("button", WHY, &html! { "Save" })) }
+        }
+        @if deletable {
+            details {
+                summary { "Delete this set" }
+                form method="post" action={ (here) "/delete" } {
+                    (shell.csrf())
+                    p { "The set goes for good. Versions stay in the history of their policies." }
+                    label for="confirm" { "Type " (set.number) " to delete " (title(set)) }
+                    input type="text" id="confirm" name="confirm" inputmode="numeric" autocomplete="off" required;
+                    p { button.button type="submit" { "Delete " (title(set)) } }
+                }
+            }
+        } @else {
+            p { (off("button", WHY, &html! { "Delete this set" })) }
+        }
+    }
+}
+
+fn filters(app: &App, path: &str, pairs: &Pairs, types: &[BackupType]) -> Markup {
+    let option = |value: &str, label: &str, chosen: Option<&str>| {
+        html! { option value=(value) selected[chosen == Some(value)] { (label) } }
+    };
+    html! {
+        form.filters method="get" action=(path) role="search" aria-label="Filter policies" {
+            div.field.wide { label for="q" { "Name contains" } input type="search" id="q" name="q" value=(pairs.get("q").unwrap_or_default()); }
+            div.field { label for="type" { "Type" } select id="type" name="type" {
+                (option("", "All types", pairs.get("type")))
+                @for row in types.iter().filter(|row| row.listed > 0) { (option(row.policy_type.as_str(), app.catalog.label(&row.policy_type), pairs.get("type"))) }
+            } }
+            div.field { label for="state" { "State" } select id="state" name="state" {
+                (option("", "Any", pairs.get("state")))
+                @for state in BackupItemState::ALL { (option(state.as_str(), chip::backup_item_word(*state), pairs.get("state"))) }
+            } }
+            button.button type="submit" { "Apply filters" }
+        }
+    }
+}
+
+fn item_table(app: &App, page: &BackupItemPage, tenant: &tp_domain::tenant::Tenant) -> Markup {
+    if page.items.is_empty() {
+        return html! { p.muted { "No policy of this set matches." } };
+    }
+    let name = |item: &BackupItem| match item.name.as_deref().filter(|name| !name.trim().is_empty())
+    {
+        Some(name) => format::shown(name).into_owned(),
+        None => "(no name)".to_owned(),
+    };
+    html! {
+        div.table-wrap { table.cards-on-mobile {
+            caption.visually-hidden { "Policies of this set" }
+            thead { tr { th scope="col" { "Policy" } th scope="col" { "Type" } th scope="col" { "State" } } }
+            tbody { @for item in &page.items { tr {
+                td data-l="Policy" { @match item.version {
+                    Some(version) => a href=(paths::version(tenant, version)) { (name(item)) },
+                    None => (name(item)),
+                } }
+                td data-l="Type" { (app.catalog.label(&item.policy_type)) }
+                td data-l="State" { div {
+                    (chip::backup_item(item.state))
+                    @if let Some(reason) = item.reason { " " a.small.mono href=(paths::reason_code(reason.as_str())) { (reason.as_str()) } }
+                    @if let Some(id) = &item.graph_request_id { br; span.small.muted { "Graph request " code { (format::shown(id)) } } }
+                } }
+            } } }
+        } }
+    }
+}
+
+fn pager(path: &str, pairs: &Pairs, page: u32, items: &BackupItemPage) -> Markup {
+    html! {
+        nav.pager aria-label="Pages" {
+            span { "Page " (page) }
+            span.links {
+                @if page > 1 { a.button href=(pairs.with("page", &(page - 1).to_string()).link(path)) rel="prev" { "Previous page" } }
+                @if items.has_more { a.button href=(pairs.with("page", &(page + 1).to_string()).link(path)) rel="next" { "Next page" } }
+            }
+        }
+    }
+}
+
+fn type_table(app: &App, types: &[BackupType]) -> Markup {
+    if types.is_empty() {
+        return html! { p.muted { "No type was looked at yet." } };
+    }
+    html! {
+        div.table-wrap { table.cards-on-mobile {
+            caption.visually-hidden { "Completeness by policy type" }
+            thead { tr { th scope="col" { "Policy type" } th scope="col" { "Completeness" } th.num scope="col" { "Listed" } } }
+            tbody { @for row in types { tr {
+                td data-l="Policy type" { a href=(paths::policy_type(row.policy_type.as_str())) { (app.catalog.label(&row.policy_type)) } }
+                td data-l="Completeness" { div {
+                    (chip::completeness(&row.completeness))
+                    @if let Some(reason) = row.completeness.reason() { " " a.small.mono href=(paths::reason_code(reason.as_str())) { (reason.as_str()) } }
+                    @if let Some(permission) = row.completeness.permission() { br; span.small { "Missing permission: " code { (permission) } } }
+                } }
+                td.num data-l="Listed" { (format::number(row.listed)) }
+            } } }
+        } }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct MarkForm {
+    #[serde(default)]
+    note: String,
+    #[serde(default)]
+    pinned: String,
+}
+
+/// Reads a note: none when it is empty; too long is said.
+pub(crate) fn read_note(text: &str) -> Result<Option<String>, WebError> {
+    let text = text.trim();
+    if text.chars().count() > LONGEST_NOTE {
+        return Err(WebError::BadRequest(format!("A note has at most {LONGEST_NOTE} characters.")));
+    }
+    Ok((!text.is_empty()).then(|| text.to_owned()))
+}
+
+pub(crate) async fn mark(
+    InTenant(scope): InTenant<DeleteBackups>,
+    Id(number): Id<u64>,
+    RequestId(request): RequestId,
+    CsrfForm(form): CsrfForm<MarkForm>,
+) -> Result<Redirect, WebError> {
+    let (note, pinned) = (read_note(&form.note)?, form.pinned == "yes");
+    if !scope.backup_mark(number, note, pinned, Some(request)).await? {
+        return Err(WebError::NotFound);
+    }
+    Ok(Redirect::to(&paths::backup(scope.tenant(), number)))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct DeleteForm {
+    confirm: String,
+}
+
+/// What is said when a set stays.
+pub(crate) const KEPT: &str =
+    "This set was not deleted: there is no such set, it is pinned, or its run is still at work.";
+
+pub(crate) async fn delete(
+    InTenant(scope): InTenant<DeleteBackups>,
+    Id(number): Id<u64>,
+    RequestId(request): RequestId,
+    CsrfForm(form): CsrfForm<DeleteForm>,
+) -> Result<Redirect, WebError> {
+    if form.confirm.trim() != number.to_string() {
+        return Err(WebError::BadRequest(format!(
+            "To delete this set, type its number: {number}. Nothing was deleted."
+        )));
+    }
+    if !scope.backup_delete(number, Some(request)).await? {
+        return Err(WebError::Conflict(KEPT.to_owned()));
+    }
+    Ok(Redirect::to(&paths::backups(scope.tenant())))
+}

@@ -1,0 +1,211 @@
+//! What differs between two versions (UX W8).
+
+use axum::extract::{RawQuery, State};
+use maud::{Markup, html};
+use tp_catalog::compare::{Cell, Diff, Entry, Line, LineKind, Note, Section, TextDiff, Why};
+use tp_domain::access::ViewBackups;
+
+use super::version;
+use crate::app::App;
+use crate::comparison::{self, Asked, Loaded, NotCompared};
+use crate::components::layout::{Page, Place, Shell};
+use crate::components::{chip, time};
+use crate::error::WebError;
+use crate::extract::InTenant;
+use crate::query::Pairs;
+use crate::{format, paths};
+
+/// Entries that are shown; a difference with more is no difference but another policy.
+const MOST_SHOWN: usize = 2_000;
+
+pub(crate) async fn show(
+    InTenant(scope): InTenant<ViewBackups>,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+) -> Result<Markup, WebError> {
+    let pairs = Pairs::parse(query.as_deref());
+    let side = |name: &str| {
+        let asked = pairs.get(name).and_then(Asked::parse);
+        asked.ok_or_else(|| WebError::BadRequest(format!("{name} must be {}.", comparison::FORM)))
+    };
+    let (left, right) = (side("left")?, side("right")?);
+    let left = comparison::load(&app, &scope, &left).await?;
+    let right = comparison::load(&app, &scope, &right).await?;
+    let shell = Shell::of(&app, scope.actor()).await?;
+    let result = comparison::run(&app, &left, &right);
+    let tenant = scope.tenant();
+    let swapped = pairs
+        .with("left", pairs.get("right").unwrap_or_default())
+        .with("right", pairs.get("left").unwrap_or_default());
+    let path = paths::compare_page(tenant);
+    let body = html! {
+        nav.crumbs aria-label="Breadcrumb" { ol {
+            li { a href=(paths::backups(tenant)) { "Backups" } }
+            li aria-current="page" { "Compare" }
+        } }
+        div.head {
+            div { h1 { "Compare" } p.sub { (app.catalog.label(&left.version.policy_type)) } }
+            div.actions { a.button href=(swapped.link(&path)) { "Swap sides" } }
+        }
+        div.sides {
+            (side_head("Left", &left, &shell))
+            (side_head("Right", &right, &shell))
+        }
+        @match &result {
+            Err(why) => (not_compared(why)),
+            Ok(diff) => (differences(diff)),
+        }
+    };
+    Ok(shell.render(&Page {
+        title: "Compare",
+        place: Place::Policies,
+        tenant: Some(tenant),
+        synced_at: None,
+        body,
+    }))
+}
+
+fn side_head(word: &str, side: &Loaded, shell: &Shell) -> Markup {
+    html! {
+        section.card {
+            h2 { (word) }
+            p { a href=(paths::version(&side.tenant, side.version.id)) { (version::name(&side.version)) ", version " (side.version.number) } }
+            p.muted.small { (format::shown(&side.tenant.name)) " · captured " (time(side.version.created_at, shell.now)) }
+        }
+    }
+}
+
+fn not_compared(why: &NotCompared) -> Markup {
+    match why {
+        NotCompared::Unreadable(fault) => version::unreadable(*fault),
+        NotCompared::Compare(error) => {
+            html! { div.banner.warn role="alert" { p { "Nothing was compared: " (format::shown(&error.to_string())) "." } } }
+        }
+        NotCompared::NoContract => {
+            html! { div.banner.warn role="alert" { p { "Nothing was compared: this version of TenantPilot knows no contract for the type." } } }
+        }
+    }
+}
+
+fn differences(diff: &Diff) -> Markup {
+    let sum = diff.summary;
+    html! {
+        @if diff.is_empty() {
+            div.banner.good { p { "Nothing differs." } }
+        } @else {
+            p { strong { (sum.changed) " changed, " (sum.added) " added, " (sum.removed) " removed" } ", " (sum.same) " the same" }
+        }
+        @for (title, entries) in sections(&diff.entries) {
+            h2 { (title) }
+            (entry_table(title, &entries))
+        }
+        @if diff.entries.len() > MOST_SHOWN { p.muted { "The first " (MOST_SHOWN) " differences are shown. The API gives all." } }
+        @if !diff.unknown.is_empty() {
+            h2 { "Could not be compared" }
+            ul.plain { @for one in &diff.unknown { li { (format::shown(&one.label)) ": " (why(one.why)) } } }
+        }
+        @if !diff.by_name.is_empty() {
+            h2 { "Taken for the same by name" }
+            p.muted { "The two tenants have different ids for these. Their names are equal, and each stands for one object." }
+            ul.plain { @for one in &diff.by_name { li { (format::shown(&one.name)) " " span.muted.small { "(" (format::shown(&one.to)) ")" } } } }
+        }
+        @if !diff.technical.is_empty() {
+            details {
+                summary { "Technical (" (diff.technical.len()) ")" }
+                p.muted.small { "What the service writes by itself: ids, times, counters." }
+                (entry_table("Technical", &diff.technical.iter().collect::<Vec<_>>()))
+            }
+        }
+    }
+}
+
+/// Entries by the part of the policy, in the order in which people look.
+fn sections(entries: &[Entry]) -> Vec<(&'static str, Vec<&Entry>)> {
+    let titles = ["Settings", "Parts", "Assignments", "Scope tags"];
+    let place = |section: &Section| match section {
+        Section::Settings | Section::Technical => 0,
+        Section::Part(_) => 1,
+        Section::Assignments => 2,
+        Section::ScopeTags => 3,
+    };
+    let mut found: Vec<(&'static str, Vec<&Entry>)> =
+        titles.map(|title| (title, Vec::new())).into();
+    for entry in entries.iter().take(MOST_SHOWN) {
+        found[place(&entry.section)].1.push(entry);
+    }
+    found.retain(|(_, entries)| !entries.is_empty());
+    found
+}
+
+fn entry_table(title: &str, entries: &[&Entry]) -> Markup {
+    html! {
+        div.table-wrap { table.cards-on-mobile.diff {
+            caption.visually-hidden { (title) }
+            thead { tr { th scope="col" { "What" } th scope="col" { "Difference" } th scope="col" { "Left" } th scope="col" { "Right" } } }
+            tbody { @for entry in entries {
+                tr {
+                    td data-l="What" { div {
+                        @if !entry.within.is_empty() { span.muted.small { (within(entry)) " › " } }
+                        (format::shown(&entry.label))
+                        @if let Some(note) = entry.note { br; span.muted.small { (note_words(note)) } }
+                    } }
+                    td data-l="Difference" { span { (chip::difference(entry.kind)) } }
+                    td data-l="Left" { (cell(entry, entry.left.as_ref())) }
+                    td data-l="Right" { (cell(entry, entry.right.as_ref())) }
+                }
+                @if let Some(lines) = &entry.lines { tr.lines { td colspan="4" { (text_diff(&entry.label, lines)) } } }
+            } }
+        } }
+    }
+}
+
+fn within(entry: &Entry) -> String {
+    entry.within.iter().map(|word| format::shown(word)).collect::<Vec<_>>().join(" › ")
+}
+
+fn cell(entry: &Entry, cell: Option<&Cell>) -> Markup {
+    html! { div {
+        @match cell {
+            None => span.muted { "–" },
+            Some(_) if entry.lines.is_some() => span.muted { "see the lines below" },
+            Some(cell) => {
+                (format::shown(&cell.text))
+                @if cell.reference.as_ref().is_some_and(|one| one.name.is_none()) { " " span.muted.small { "name not known" } }
+            }
+        }
+        @if entry.secret && cell.is_some() { br; span.muted.small { "a secret: its value is not kept" } }
+    } }
+}
+
+const fn note_words(note: Note) -> &'static str {
+    match note {
+        Note::Order => "The same elements in another order, and the order matters.",
+        Note::Charset => "The same text in other bytes.",
+        Note::LineEnds => "Only the ends of lines differ.",
+        Note::ById => "Compared by id: a name is not known, or stands for several objects.",
+    }
+}
+
+const fn why(why: Why) -> &'static str {
+    match why {
+        Why::NotReadLeft => "it could not be read when the left version was captured",
+        Why::NotReadRight => "it could not be read when the right version was captured",
+        Why::Secret => "a secret that cannot be compared with the other side's",
+    }
+}
+
+fn text_diff(label: &str, diff: &TextDiff) -> Markup {
+    let line = |line: &Line| {
+        let (class, mark) = match line.kind {
+            LineKind::Same => ("", " "),
+            LineKind::Removed => ("removed", "-"),
+            LineKind::Added => ("added", "+"),
+            LineKind::Gap => ("gap", "…"),
+        };
+        html! { span class={ "line " (class) } { (mark) " " (format::shown(&line.text)) "\n" } }
+    };
+    html! {
+        p.small.muted { (diff.added) " lines added, " (diff.removed) " removed" @if diff.cut { ". There is more than is shown." } }
+        pre.code tabindex="0" aria-label={ "Lines of " (format::shown(label)) } { @for one in &diff.lines { (line(one)) } }
+    }
+}

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use tp_domain::access::{Capability, DeleteBackups, ViewBackups};
 use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState, BackupType};
 use tp_domain::backup_create::LONGEST_NOTE;
+use tp_domain::completeness::Completeness;
 use tp_domain::policy::PolicyType;
 use tp_store::{BackupItemFilter, BackupItemPage, TenantScope};
 
@@ -99,7 +100,7 @@ pub(crate) async fn show(
             }
         }
         h2 { "By policy type" }
-        (type_table(&app, &types))
+        (type_part(&app, &types))
     };
     Ok(shell.render(&Page {
         title: &heading,
@@ -235,10 +236,23 @@ fn pager(path: &str, pairs: &Pairs, page: u32, items: &BackupItemPage) -> Markup
     }
 }
 
-fn type_table(app: &App, types: &[BackupType]) -> Markup {
-    if types.is_empty() {
-        return html! { p.muted { "No type was looked at yet." } };
+/// What is not whole stands open, the rest is folded away.
+fn type_part(app: &App, types: &[BackupType]) -> Markup {
+    let (whole, lacking): (Vec<&BackupType>, Vec<&BackupType>) =
+        types.iter().partition(|row| row.completeness == Completeness::Complete);
+    html! {
+        @if types.is_empty() { p.muted { "No type was looked at yet." } }
+        @if !lacking.is_empty() { (type_table(app, &lacking)) }
+        @if !whole.is_empty() {
+            details open[lacking.is_empty() && whole.len() <= 10] {
+                summary { (whole.len()) " types are complete" }
+                (type_table(app, &whole))
+            }
+        }
     }
+}
+
+fn type_table(app: &App, types: &[&BackupType]) -> Markup {
     html! {
         div.table-wrap { table.cards-on-mobile {
             caption.visually-hidden { "Completeness by policy type" }

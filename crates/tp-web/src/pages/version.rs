@@ -131,6 +131,8 @@ fn shown(app: &App, version: &PolicyVersion, content: &VersionContent, scripts: 
         @match &read {
             Some(policy) => {
                 @for section in policy.sections.iter().filter(|one| one.kind != SectionKind::Technical) { (part(section)) }
+                @let unnamed = policy.sections.iter().flat_map(|one| &one.rows).filter(|row| row.unnamed).count();
+                @if unnamed > 0 { p.muted.small { (unnamed) " ids stand for names that were not known when this was captured." } }
                 @if policy.unset > 0 { p.muted.small { (policy.unset) " members have no value and are not shown." } }
                 @for section in policy.sections.iter().filter(|one| one.kind == SectionKind::Technical) {
                     details { summary { (section.title) " (" (section.rows.len()) ")" } (rows(section)) }
@@ -171,7 +173,6 @@ fn value(row: &Row) -> Markup {
     html! {
         @if row.multiline { pre.code tabindex="0" { (format::shown_lines(&row.value)) } } @else { (format::shown(&row.value)) }
         @if row.cut { " " span.muted.small { "There is more: see the JSON." } }
-        @if row.unnamed { " " span.muted.small { "The name of this id is not known." } }
     }
 }
 

@@ -10,6 +10,7 @@ use tp_store::{Actor, ApiTokenSecret, TenantRef, TenantScope, WorkspaceScope};
 use crate::app::App;
 use crate::csrf;
 use crate::error::WebError;
+use crate::query::Pairs;
 use crate::session;
 
 /// Somebody who is signed in, by session or by API token.
@@ -86,6 +87,18 @@ impl<C: Need> FromRequestParts<App> for InWorkspace<C> {
     }
 }
 
+/// Somebody in the workspace of their session or token, for the purpose `C`.
+pub(crate) struct InOwnWorkspace<C>(pub(crate) WorkspaceScope<C>);
+
+impl<C: Need> FromRequestParts<App> for InOwnWorkspace<C> {
+    type Rejection = WebError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, WebError> {
+        let actor = actor(parts, app).await?;
+        Ok(Self(app.store.enter_workspace::<C>(&actor, actor.workspace()).await?))
+    }
+}
+
 /// The id in an address; one of another form names nothing.
 pub(crate) struct Id<T>(pub(crate) T);
 
@@ -103,23 +116,41 @@ impl<T: std::str::FromStr> FromRequestParts<App> for Id<T> {
 /// A form of our own page, with the session's token in it.
 pub(crate) struct CsrfForm<T>(pub(crate) T);
 
+/// The same with its fields as they came, for forms with several values of one name.
+pub(crate) struct CsrfPairs(pub(crate) Pairs);
+
+impl FromRequest<App> for CsrfPairs {
+    type Rejection = WebError;
+
+    async fn from_request(request: Request, app: &App) -> Result<Self, WebError> {
+        let bytes = own_form(request, app).await?;
+        let pairs = url::form_urlencoded::parse(&bytes).into_owned();
+        Ok(Self(Pairs(pairs.filter(|(_, value)| !value.is_empty()).collect())))
+    }
+}
+
 impl<T: DeserializeOwned> FromRequest<App> for CsrfForm<T> {
     type Rejection = WebError;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, WebError> {
-        let (parts, body) = request.into_parts();
-        let actor = actor(&parts, app).await?;
-        let expected = actor.csrf().ok_or(WebError::Csrf)?.to_owned();
-        if !csrf::same_origin(&parts.headers) {
-            return Err(WebError::Csrf);
-        }
-        let bytes = read_body(Request::from_parts(parts, body)).await?;
-        let given = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf");
-        if !given.is_some_and(|(_, value)| csrf::same(&value, &expected)) {
-            return Err(WebError::Csrf);
-        }
-        read_form(&bytes).map(Self)
+        read_form(&own_form(request, app).await?).map(Self)
     }
+}
+
+/// The bytes of a form of our own page.
+async fn own_form(request: Request, app: &App) -> Result<Vec<u8>, WebError> {
+    let (parts, body) = request.into_parts();
+    let actor = actor(&parts, app).await?;
+    let expected = actor.csrf().ok_or(WebError::Csrf)?.to_owned();
+    if !csrf::same_origin(&parts.headers) {
+        return Err(WebError::Csrf);
+    }
+    let bytes = read_body(Request::from_parts(parts, body)).await?;
+    let given = url::form_urlencoded::parse(&bytes).find(|(name, _)| name == "csrf");
+    if !given.is_some_and(|(_, value)| csrf::same(&value, &expected)) {
+        return Err(WebError::Csrf);
+    }
+    Ok(bytes)
 }
 
 /// A form's fields; the token and fields that the action does not know are left out.

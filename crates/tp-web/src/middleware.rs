@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 
 use crate::app::App;
 use crate::error::{Failure, WebError};
@@ -39,6 +39,7 @@ pub(crate) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     let id = RequestId(app.ids.next().to_string());
     request.extensions_mut().insert(id.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let from = referrer(&app, request.headers());
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let too_large = request
         .headers()
@@ -60,7 +61,8 @@ pub(crate) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
             Err(_) => WebError::Overdue.into_response(),
         }
     };
-    let mut response = render_failure(&app, response, &method, &path, &target, &id);
+    let mut response =
+        render_failure(&app, response, &method, &path, &target, from.as_deref(), &id);
     finish(&app, &mut response, &path, &id);
     response
 }
@@ -72,6 +74,7 @@ fn render_failure(
     method: &Method,
     path: &str,
     target: &str,
+    from: Option<&str>,
     id: &RequestId,
 ) -> Response {
     let failure = match response.extensions().get::<Failure>() {
@@ -89,6 +92,9 @@ fn render_failure(
         api::problem::render(&failure, path, &id.0)
     } else if matches!(*failure, WebError::SignInNeeded) {
         pages::login::redirect(method, target)
+    } else if matches!(*failure, WebError::ConfirmNeeded) {
+        let back = if method == Method::GET { Some(target) } else { from };
+        Redirect::to(&pages::account::confirm_address(back)).into_response()
     } else {
         pages::error::render(app, &said, &id.0).into_response()
     };
@@ -98,6 +104,14 @@ fn render_failure(
         rendered.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     rendered
+}
+
+/// The page of ours that a form was sent from.
+fn referrer(app: &App, headers: &HeaderMap) -> Option<String> {
+    let from = headers.get(header::REFERER)?.to_str().ok()?;
+    let from = url::Url::parse(from).ok()?;
+    let ours = from.origin() == app.settings.public_url.origin();
+    ours.then(|| from[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
 }
 
 fn finish(app: &App, response: &mut Response<Body>, path: &str, id: &RequestId) {

@@ -1,7 +1,12 @@
 //! Local passwords: argon2id with 19 MiB, two passes (TRUST §6, 18).
 
+use std::time::Duration;
+
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash};
 use argon2::{Algorithm, Argon2, Params, Version};
+
+use crate::app::App;
+use crate::error::WebError;
 
 /// The shortest password that is taken.
 pub const SHORTEST: usize = 12;
@@ -51,6 +56,40 @@ pub(crate) fn verify(password: &str, stored: Option<&str>) -> bool {
         }
         false
     }
+}
+
+/// How long a check waits for its turn.
+const QUEUE: Duration = Duration::from_secs(5);
+
+/// Checks a password off the async threads, two at a time: a flood is told to wait, and pages stay quick.
+pub(crate) async fn check(
+    app: &App,
+    given: String,
+    stored: Option<String>,
+) -> Result<bool, WebError> {
+    let turn = tokio::time::timeout(QUEUE, app.hashing.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(WebError::TooMany) };
+    let right = tokio::task::spawn_blocking(move || {
+        let right = given.len() <= 4 * LONGEST && verify(&given, stored.as_deref());
+        drop(turn);
+        right
+    });
+    right.await.map_err(|_| WebError::Internal)
+}
+
+/// Hashes a new password in the same line.
+pub(crate) async fn make(
+    app: &App,
+    password: String,
+) -> Result<Result<String, PasswordError>, WebError> {
+    let turn = tokio::time::timeout(QUEUE, app.hashing.clone().acquire_owned()).await;
+    let Ok(Ok(turn)) = turn else { return Err(WebError::TooMany) };
+    let made = tokio::task::spawn_blocking(move || {
+        let made = hash(&password);
+        drop(turn);
+        made
+    });
+    made.await.map_err(|_| WebError::Internal)
 }
 
 #[cfg(test)]

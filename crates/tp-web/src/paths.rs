@@ -134,6 +134,20 @@ impl Home<'_> {
     }
 }
 
+pub(crate) fn members(workspace: WorkspaceId) -> String {
+    format!("/w/{workspace}/members")
+}
+
+/// Who may do what.
+pub(crate) fn roles() -> String {
+    "/roles".to_owned()
+}
+
+/// The page behind an invitation's link.
+pub(crate) fn invitation(secret: &str) -> String {
+    format!("/invite/{secret}")
+}
+
 pub(crate) fn platform(workspace: WorkspaceId) -> String {
     format!("/w/{workspace}/platform")
 }

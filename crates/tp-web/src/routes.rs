@@ -6,9 +6,10 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    CancelOperations, Capability, DeleteBackups, ManageSchedules, ManageSettings, ManageTenant,
-    Need, RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync, ViewBackups,
-    ViewInventory, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
+    CancelOperations, Capability, DeleteBackups, ManageMembers, ManageSchedules, ManageSettings,
+    ManageTenant, Need, RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync,
+    ViewBackups, ViewInventory, ViewMembers, ViewOperations, ViewPolicies, ViewSettings,
+    ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -109,11 +110,39 @@ fn page_routes() -> Vec<Route> {
         ),
         act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
     ];
+    routes.extend(account_pages());
     routes.extend(backup_pages());
     routes.extend(connection_pages());
     routes.extend(schedule_pages());
     routes.extend(workspace_pages());
     routes
+}
+
+fn account_pages() -> Vec<Route> {
+    use pages::{account as a, invitation as i, members as m, tokens as t};
+    let (see, manage) = (wants::<ViewMembers>(), wants::<ManageMembers>());
+    vec![
+        show("/account", Asks::SignIn, get(a::show)),
+        act("/account/name", Asks::SignIn, post(a::name)),
+        act("/account/password", Asks::SignIn, post(a::password)),
+        act("/account/sessions/{id}/end", Asks::SignIn, post(a::session_end)),
+        act("/account/sessions/end-others", Asks::SignIn, post(a::session_end_others)),
+        act("/account/workspace", Asks::SignIn, post(a::workspace)),
+        show("/account/confirm", Asks::SignIn, get(a::confirm_show)),
+        act("/account/confirm", Asks::SignIn, post(a::confirm)),
+        show("/account/tokens", Asks::SignIn, get(t::show)),
+        act("/account/tokens", Asks::SignIn, post(t::create)),
+        act("/account/tokens/{id}/revoke", Asks::SignIn, post(t::revoke)),
+        show("/w/{workspace}/members", see, get(m::show)),
+        act("/w/{workspace}/members/invite", manage, post(m::invite)),
+        act("/w/{workspace}/members/{id}/role", manage, post(m::role)),
+        act("/w/{workspace}/members/{id}/remove", manage, post(m::remove)),
+        act("/w/{workspace}/members/invitations/{id}/revoke", manage, post(m::revoke)),
+        show("/roles", Asks::SignIn, get(m::matrix)),
+        show("/invite/{secret}", Asks::Nothing, get(i::show)),
+        act("/invite/{secret}", Asks::Nothing, post(i::accept)),
+        act("/invite/{secret}/join", Asks::SignIn, post(i::join)),
+    ]
 }
 
 fn backup_pages() -> Vec<Route> {
@@ -263,11 +292,35 @@ fn api_routes() -> Vec<Route> {
             post(runs::retry),
         ),
     ];
+    routes.extend(member_api());
     routes.extend(backup_api());
     routes.extend(connection_api());
     routes.extend(schedule_api());
     routes.extend(workspace_api());
     routes
+}
+
+fn member_api() -> Vec<Route> {
+    use api::members as m;
+    let (see, manage) = (wants::<ViewMembers>(), wants::<ManageMembers>());
+    vec![
+        show("/api/v1/members", see, get(m::list)),
+        act("/api/v1/members", manage, post(m::invite)),
+        change(Method::PATCH, "/api/v1/members/{id}", manage, patch(m::set)),
+        change(Method::DELETE, "/api/v1/members/{id}", manage, delete(m::remove)),
+        show("/api/v1/members/invitations", see, get(m::invitations)),
+        change(
+            Method::DELETE,
+            "/api/v1/members/invitations/{id}",
+            manage,
+            delete(m::invitation_revoke),
+        ),
+        show("/api/v1/roles", Asks::SignIn, get(m::roles)),
+        show("/api/v1/capabilities", Asks::SignIn, get(m::capabilities)),
+        show("/api/v1/tokens", Asks::SignIn, get(m::token_list)),
+        act("/api/v1/tokens", Asks::SignIn, post(m::token_create)),
+        change(Method::DELETE, "/api/v1/tokens/{id}", Asks::SignIn, delete(m::token_revoke)),
+    ]
 }
 
 fn backup_api() -> Vec<Route> {

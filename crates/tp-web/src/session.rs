@@ -22,6 +22,12 @@ pub(crate) fn read(app: &App, headers: &HeaderMap) -> Option<SessionSecret> {
         .map(|(_, value)| SessionSecret::from_cookie(value))
 }
 
+/// What the browser says that it is.
+pub(crate) fn agent(headers: &HeaderMap) -> String {
+    let value = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    value.unwrap_or_default().to_owned()
+}
+
 fn cookie(app: &App, value: &str, rest: &str) -> Option<HeaderValue> {
     let secure = if app.is_https() { "; Secure" } else { "" };
     let text = format!("{}={value}; Path=/; HttpOnly; SameSite=Lax{secure}{rest}", name(app));

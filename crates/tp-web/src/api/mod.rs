@@ -3,6 +3,7 @@
 pub(crate) mod backups;
 pub(crate) mod connections;
 pub(crate) mod me;
+pub(crate) mod members;
 pub(crate) mod openapi;
 pub(crate) mod policies;
 pub(crate) mod policy_types;

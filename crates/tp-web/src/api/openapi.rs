@@ -117,9 +117,42 @@ fn said(method: &str, path: &str) -> Option<Said> {
         ("POST", "/api/v1/tenants/{tenant}/runs/{id}/retry") => {
             line("Start a new run for what failed of this one, or for all of it", &[], "Run")
         }
-        _ => said_of_backups(method, path)
+        _ => said_of_members(method, path)
+            .or_else(|| said_of_backups(method, path))
             .or_else(|| said_of_connections(method, path))
             .or_else(|| said_of_workspaces(method, path)),
+    }
+}
+
+/// Members, roles, tokens.
+fn said_of_members(method: &str, path: &str) -> Option<Said> {
+    let line = |summary, query, answer| Some(Said { summary, query, answer });
+    match (method, path) {
+        ("GET", "/api/v1/members") => line("Members of the workspace", &[], "Page"),
+        ("POST", "/api/v1/members") => {
+            line("Invite somebody: the answer holds the link, once", &[], "Object")
+        }
+        ("PATCH", "/api/v1/members/{id}") => {
+            line("Give a member another role, in the workspace or in one tenant", &[], "Object")
+        }
+        ("DELETE", "/api/v1/members/{id}") => {
+            line("Remove a member; their sessions and tokens here end", &[], "Object")
+        }
+        ("GET", "/api/v1/members/invitations") => line("Open invitations", &[], "Page"),
+        ("DELETE", "/api/v1/members/invitations/{id}") => {
+            line("Take an invitation back", &[], "Object")
+        }
+        ("GET", "/api/v1/roles") => line("Roles and what each may do", &[], "Page"),
+        ("GET", "/api/v1/capabilities") => line("Capabilities and who has them", &[], "Page"),
+        ("GET", "/api/v1/tokens") => {
+            let all = &[("all", "true for everybody's; needs members.manage.")];
+            line("API tokens: one's own", all, "Page")
+        }
+        ("POST", "/api/v1/tokens") => {
+            line("Make an API token: the answer holds its text, once", &[], "Object")
+        }
+        ("DELETE", "/api/v1/tokens/{id}") => line("Take an API token back", &[], "Object"),
+        _ => None,
     }
 }
 

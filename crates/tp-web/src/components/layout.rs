@@ -55,6 +55,10 @@ pub(crate) enum Place {
     Workspace,
     /// Whether work is moving.
     Platform,
+    /// Who is a member.
+    Members,
+    /// A person's own account.
+    Account,
 }
 
 /// One page.
@@ -168,10 +172,14 @@ impl Shell {
                                 ul {
                                     li { a href=(whole.operations()) { "Operations of the workspace" } }
                                     li { a href=(whole.schedules()) { "Schedules of the workspace" } }
+                                    li { a href=(paths::members(person.workspace)) { "Members" } }
                                     li { a href=(paths::platform(person.workspace)) { "Platform" } }
                                 }
                             }
-                            ul { li { a href=(paths::policy_types(None)) { "Policy types" } } }
+                            ul {
+                                li { a href=(paths::policy_types(None)) { "Policy types" } }
+                                li { a href="/account" { "Account" } }
+                            }
                             form method="post" action="/logout" {
                                 (self.csrf())
                                 button type="submit" { "Sign out" }
@@ -217,7 +225,12 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
         Place::Operations => "operations",
         Place::Connection => "settings/connection",
         Place::Schedules => "schedules",
-        Place::Fleet | Place::Overview | Place::Workspace | Place::Platform => "overview",
+        Place::Fleet
+        | Place::Overview
+        | Place::Workspace
+        | Place::Platform
+        | Place::Members
+        | Place::Account => "overview",
     };
     html! {
         details.menu {

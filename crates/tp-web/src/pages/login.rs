@@ -18,11 +18,8 @@ use crate::{csrf, password, paths, session};
 /// What is said to everybody whose sign-in was not right, whatever was wrong.
 const REFUSED: &str = "The e-mail address or the password is not right, or the account is paused for a few seconds after wrong tries.";
 
-/// How long a sign-in waits for its turn at the password check.
-const QUEUE: Duration = Duration::from_secs(5);
-
 /// The wait after so many wrong passwords (TRUST §6, 20). Never permanent.
-const fn ladder(failed: u64) -> Duration {
+pub(super) const fn ladder(failed: u64) -> Duration {
     Duration::from_secs(match failed {
         0..=2 => 1,
         3..=4 => 3,
@@ -95,27 +92,18 @@ pub(crate) async fn sign_in(
     if !csrf::same_origin(request.headers()) {
         return Err(WebError::Csrf);
     }
+    let agent = session::agent(request.headers());
     let form: SignIn = read_form(&read_body(request).await?)?;
     let return_to = paths::local(&form.return_to).unwrap_or("/tenants").to_owned();
     let hall = app.store.hall();
     let account = hall.account_by_email(&form.email).await?;
     let stored = account.as_ref().and_then(|account| account.password_hash.clone());
-    // A short queue: a flood of sign-ins is told to wait, and the other pages stay quick.
-    let turn = tokio::time::timeout(QUEUE, app.hashing.clone().acquire_owned()).await;
-    let Ok(Ok(turn)) = turn else { return Err(WebError::TooMany) };
-    let given = form.password;
-    let right = tokio::task::spawn_blocking(move || {
-        let right =
-            given.len() <= 4 * password::LONGEST && password::verify(&given, stored.as_deref());
-        drop(turn);
-        right
-    });
-    let right = right.await.map_err(|_| WebError::Internal)?;
+    let right = password::check(&app, form.password, stored).await?;
     let Some(account) = account else { return Ok(page(&app, &return_to, &form.email, true)) };
     let paused = account.locked_until.is_some_and(|until| until > app.store.now());
     match account.workspace {
         Some(workspace) if right && account.active && !paused => {
-            let session = hall.session_create(&account, workspace, Some(id)).await?;
+            let session = hall.session_create_for(&account, workspace, &agent, Some(id)).await?;
             let mut response = Redirect::to(&return_to).into_response();
             let cookie = session::set(&app, &session.secret).ok_or(WebError::Internal)?;
             response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -1,12 +1,15 @@
 //! Pages: one file each. They read the database and the payload store, never Graph.
 
+pub(crate) mod account;
 pub(crate) mod backup;
 pub(crate) mod backups;
 pub(crate) mod compare;
 pub(crate) mod connection;
 pub(crate) mod consent;
 pub(crate) mod error;
+pub(crate) mod invitation;
 pub(crate) mod login;
+pub(crate) mod members;
 pub(crate) mod notifications;
 pub(crate) mod operation;
 pub(crate) mod operations;
@@ -19,6 +22,7 @@ pub(crate) mod reason_codes;
 pub(crate) mod schedules;
 pub(crate) mod start_sync;
 pub(crate) mod tenants;
+pub(crate) mod tokens;
 pub(crate) mod version;
 pub(crate) mod versions;
 pub(crate) mod workspace_operations;

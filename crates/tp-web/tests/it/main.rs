@@ -7,6 +7,7 @@ mod again;
 mod api;
 mod backups;
 mod connection;
+mod members;
 mod operations;
 mod pages;
 mod platform;

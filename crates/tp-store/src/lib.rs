@@ -13,10 +13,12 @@
 mod actions;
 mod audit;
 mod authority;
+mod backup_care;
 mod backup_reads;
 mod backups;
 mod breaks;
 mod budgets;
+mod captures;
 mod certificate;
 mod children;
 mod claims;
@@ -71,8 +73,10 @@ use tp_domain::ids::Ids;
 use tp_domain::time::Timestamp;
 
 pub use actions::{Cancel, RetryOnly};
+pub use backup_care::{BackupChanged, BackupHeld};
 pub use backup_reads::{BackupItemFilter, BackupItemPage};
 pub use backups::{BackupEnd, BackupEntry, BackupWritten, OpenBackup};
+pub use captures::capture_key;
 pub use certificate::{CertificateCredential, CertificateError};
 pub use children::{Child, ChildPlan, ChildState, RolledUp};
 pub use claims::{ClaimRequest, Claimed, ClaimedRun, Claims};

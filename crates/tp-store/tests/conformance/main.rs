@@ -9,8 +9,10 @@ mod util;
 
 mod actions;
 mod audit;
+mod backup_care;
 mod backups;
 mod budgets;
+mod captures;
 mod children;
 mod claims;
 mod connections;

@@ -61,6 +61,13 @@ impl KeepRules {
     pub const FLOOR: u32 = 3;
     /// The most of each.
     pub const CEILING: u32 = 1_000;
+
+    /// What is offered to whoever has no rules yet: two weeks of nights, a month of days, a quarter of weeks,
+    /// a year of months.
+    pub fn usual() -> Self {
+        let zone = "UTC".to_owned();
+        Self { last: 14, daily: 30, weekly: 13, monthly: 12, zone, only_scheduled: false }
+    }
 }
 
 /// What is asked about one set.

@@ -171,6 +171,16 @@ needs! {
     ViewBackups => BackupsView;
     /// Make a backup.
     StartBackup => BackupsCreate;
+    /// Start the verification of a backup set.
+    StartBackupVerify => OperationsStart;
+    /// Start the removal of backup sets after rules.
+    StartBackupRetention => BackupsDelete;
+    /// Capture single policies.
+    StartPolicyCapture => BackupsCreate;
+    /// Start a refresh of the groups.
+    StartGroupsSync => InventorySync;
+    /// Start the housekeeping of stored contents.
+    StartPayloadsPrune => SettingsManage;
     /// Pin, note and delete backup sets.
     DeleteBackups => BackupsDelete;
     /// Change a tenant and its connection.
@@ -213,6 +223,26 @@ impl MayStart for StartInventorySync {
 
 impl MayStart for StartBackup {
     type Request = crate::backup_create::CreateBackup;
+}
+
+impl MayStart for StartBackupVerify {
+    type Request = crate::backup_verify::VerifyBackup;
+}
+
+impl MayStart for StartBackupRetention {
+    type Request = crate::backup_retention::RetainBackups;
+}
+
+impl MayStart for StartPolicyCapture {
+    type Request = crate::policy_capture::CapturePolicies;
+}
+
+impl MayStart for StartGroupsSync {
+    type Request = crate::groups_sync::SyncGroups;
+}
+
+impl MayStart for StartPayloadsPrune {
+    type Request = crate::payloads_prune::PrunePayloads;
 }
 
 impl MayStart for StartConnectionVerify {

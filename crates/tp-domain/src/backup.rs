@@ -66,6 +66,32 @@ pub struct BackupSet {
     pub failed_items: u64,
     /// How many of its versions are new with it.
     pub new_versions: u64,
+    /// Grows with each change of its note and pin, for `If-Match`.
+    pub revision: u64,
+    /// Whether a schedule made it.
+    pub scheduled: bool,
+    /// When it was last verified to its end, and with what result.
+    pub verified: Option<Verified>,
+}
+
+/// What the last verification of a set has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Its run.
+    pub run: RunId,
+    /// How many contents were read, the set's manifest among them.
+    pub checked: u64,
+    /// How many of them are missing or not what was stored.
+    pub faulty: u64,
+}
+
+impl Verified {
+    /// Whether everything was as it was stored.
+    pub const fn is_sound(&self) -> bool {
+        self.faulty == 0
+    }
 }
 
 /// How a set stands for one policy type.

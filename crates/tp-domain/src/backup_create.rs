@@ -120,7 +120,10 @@ fn parse_note(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option<Str
     }
 }
 
-fn parse_policies(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option<Vec<PolicyId>> {
+pub(crate) fn parse_policies(
+    value: Option<&Value>,
+    errors: &mut Vec<InputError>,
+) -> Option<Vec<PolicyId>> {
     let items = match value {
         None | Some(Value::Null) => return None,
         Some(Value::Array(items)) if (1..=MOST_POLICIES).contains(&items.len()) => items,

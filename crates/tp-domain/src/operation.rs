@@ -16,6 +16,16 @@ words! {
         InventorySync => "inventory.sync",
         /// Captures policies in full into a backup set.
         BackupCreate => "backup.create",
+        /// Reads all that a backup set holds and says whether it is what was stored.
+        BackupVerify => "backup.verify",
+        /// Removes backup sets that the given rules do not keep.
+        BackupRetention => "backup.retention",
+        /// Captures single policies as versions, without a backup set.
+        PolicyCapture => "policy.capture",
+        /// Reads which groups the directory has.
+        DirectoryGroupsSync => "directory.groups.sync",
+        /// Removes stored contents that nothing needs, and seals anew what a retired key has sealed.
+        PayloadsPrune => "payloads.prune",
         /// Checks how a tenant is reached and what its app may do there.
         ConnectionVerify => "connection.verify",
         /// Carries out a restore's confirmed plan.
@@ -140,6 +150,11 @@ impl OperationKind {
         match self {
             Self::InventorySync => kinds::INVENTORY_SYNC,
             Self::BackupCreate => kinds::BACKUP_CREATE,
+            Self::BackupVerify => kinds::BACKUP_VERIFY,
+            Self::BackupRetention => kinds::BACKUP_RETENTION,
+            Self::PolicyCapture => kinds::POLICY_CAPTURE,
+            Self::DirectoryGroupsSync => kinds::DIRECTORY_GROUPS_SYNC,
+            Self::PayloadsPrune => kinds::PAYLOADS_PRUNE,
             Self::ConnectionVerify => kinds::CONNECTION_VERIFY,
             Self::RestoreExecute => kinds::RESTORE_EXECUTE,
             Self::ScheduleExecute => kinds::SCHEDULE_EXECUTE,

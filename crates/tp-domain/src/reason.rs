@@ -103,6 +103,14 @@ words! {
         PreviewOnly => "preview_only",
         /// A stored payload is missing or is not what it was.
         PayloadUnreadable => "payload_unreadable",
+        /// A stored payload is not where it should be.
+        PayloadMissing => "payload_missing",
+        /// A stored payload is not what was stored.
+        PayloadDamaged => "payload_damaged",
+        /// A backup's list of contents and the database say different things.
+        BackupInconsistent => "backup_inconsistent",
+        /// Something needs it by now, so it was kept.
+        StillNeeded => "still_needed",
     }
 }
 
@@ -418,6 +426,30 @@ impl ReasonCode {
                 "A stored payload is missing or is not what it was.",
                 "Verify the backup that it comes from.",
                 Operator,
+                Permanent,
+            ),
+            Self::PayloadMissing => (
+                "A stored content is not where it should be.",
+                "Put it back from a backup of the payload store, then verify again.",
+                Operator,
+                Permanent,
+            ),
+            Self::PayloadDamaged => (
+                "A stored content is not what was stored: altered, cut, moved, or sealed with a lost key.",
+                "Put it back from a backup of the payload store, then verify again.",
+                Operator,
+                Permanent,
+            ),
+            Self::BackupInconsistent => (
+                "The backup's own list of contents and the database say different things.",
+                "Look for who changed the database or put an older one back; restore from another backup.",
+                Operator,
+                Permanent,
+            ),
+            Self::StillNeeded => (
+                "It was pinned or needed by something in the meantime, so it was kept.",
+                "Nothing to do: the next run looks again.",
+                Waiting,
                 Permanent,
             ),
             Self::StorageUnavailable => (

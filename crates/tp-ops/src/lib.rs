@@ -1,13 +1,21 @@
 //! What work does: one module per operation kind. No operation uses another's module.
 
+mod capturing;
+mod manifest;
 mod observe;
 mod sign_in;
+mod stored;
 
 pub mod backup_create;
+pub mod backup_retention;
+pub mod backup_verify;
+pub mod capture_policies;
 pub mod connection_verify;
 pub mod execute_schedule;
+pub mod prune_payloads;
 pub mod prune_runs;
 pub mod restore_execute;
+pub mod sync_groups;
 pub mod sync_inventory;
 
 use std::sync::Arc;
@@ -36,6 +44,11 @@ pub fn registry(tools: &Tools) -> Registry {
     Registry::default()
         .with(Arc::new(sync_inventory::SyncInventoryOperation::new(tools.clone())))
         .with(Arc::new(backup_create::CreateBackupOperation::new(tools.clone())))
+        .with(Arc::new(backup_verify::VerifyBackupOperation::new(tools.clone())))
+        .with(Arc::new(backup_retention::RetainBackupsOperation))
+        .with(Arc::new(capture_policies::CapturePoliciesOperation::new(tools.clone())))
+        .with(Arc::new(sync_groups::SyncGroupsOperation::new(tools.clone())))
+        .with(Arc::new(prune_payloads::PrunePayloadsOperation::new(tools.clone())))
         .with(Arc::new(connection_verify::VerifyConnectionOperation::new(tools.clone())))
         .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
         .with(Arc::new(prune_runs::PruneRunsOperation))

@@ -1,8 +1,10 @@
 //! From an object of Graph to what the inventory keeps of it: whitelisted fields only (PRODUCT I-1).
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 use tp_catalog::contract::{Contract, ListShape};
 use tp_catalog::filter::{odata_type, template_family};
+use tp_domain::hex::hex;
 use tp_domain::json::Json;
 use tp_domain::policy::{ObservedGroup, ObservedPolicy};
 use tp_domain::time::Timestamp;
@@ -60,6 +62,16 @@ fn platform(contract: &Contract, object: &Json) -> Option<String> {
         ("aosp", "android"),
     ];
     known.iter().find(|(start, _)| name.starts_with(start)).map(|(_, word)| (*word).to_owned())
+}
+
+/// A digest of listed ids in their order, for the shrink guard (ruling 22).
+pub(crate) fn digest<'a>(ids: impl Iterator<Item = &'a String>) -> String {
+    let mut hash = Sha256::new();
+    for id in ids {
+        hash.update(id.as_bytes());
+        hash.update([0]);
+    }
+    hex(&hash.finalize())
 }
 
 /// What the inventory keeps; none for an object without an identity.

@@ -9,11 +9,9 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::watch;
 use tp_catalog::contract::Contract;
 use tp_domain::completeness::Completeness;
-use tp_domain::hex::hex;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::json::Json;
 use tp_domain::operation::OperationKind;
@@ -273,12 +271,7 @@ async fn store(
     let without_identity = objects.len() - ids.len();
     ids.sort();
     ids.dedup();
-    let mut hash = Sha256::new();
-    for id in &ids {
-        hash.update(id.as_bytes());
-        hash.update([0]);
-    }
-    let digest = hex(&hash.finalize());
+    let digest = observe::digest(ids.iter());
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     Ok(Stored {
         observed,

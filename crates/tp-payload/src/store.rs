@@ -277,24 +277,32 @@ fn is_loopback(endpoint: &str) -> bool {
 
 /// Removes files whose name ends in `#` and digits: `object_store` writes into those first.
 fn unfinished(folder: &FilePath, before: Timestamp, level: usize) -> std::io::Result<usize> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(error),
-    };
+    let Some(entries) = if_there(std::fs::read_dir(folder))? else { return Ok(0) };
     let mut removed = 0;
     for entry in entries {
         let entry = entry?;
-        let kind = entry.file_type()?;
+        let Some(kind) = if_there(entry.file_type())? else { continue };
         // v1 / tenant / two digits / object
         if kind.is_dir() && level < 3 {
             removed += unfinished(&entry.path(), before, level + 1)?;
-        } else if kind.is_file() && has_no_name(&entry.path()) && is_older(&entry, before)? {
-            std::fs::remove_file(entry.path())?;
-            removed += 1;
+        } else if kind.is_file()
+            && has_no_name(&entry.path())
+            && if_there(is_older(&entry, before))? == Some(true)
+        {
+            let gone = if_there(std::fs::remove_file(entry.path()))?;
+            removed += usize::from(gone.is_some());
         }
     }
     Ok(removed)
+}
+
+/// None for what has gone meanwhile: its writer has given it a name, or another sweep was quicker.
+fn if_there<T>(found: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn has_no_name(path: &FilePath) -> bool {

@@ -1,21 +1,17 @@
-//! Looking at backup sets, and what may be changed of them: pin, note, delete.
+//! Looking at backup sets.
 
-use std::sync::Arc;
-
-use serde_json::json;
-use tp_domain::access::{DeleteBackups, ViewBackups};
-use tp_domain::audit::{AuditAction, AuditNote};
-use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState, BackupType};
+use tp_domain::access::ViewBackups;
+use tp_domain::backup::{
+    BackupItem, BackupItemState, BackupSet, BackupState, BackupType, Verified,
+};
 use tp_domain::ids::{BackupId, RunId, VersionId};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
-use crate::audit::audit;
 use crate::db::Tx;
 use crate::error::StoreError;
-use crate::payloads::release;
 use crate::run_rows::completeness_of;
 use crate::scope::TenantScope;
 use crate::stmt::{StmtBuilder, stmt};
@@ -24,7 +20,8 @@ use crate::tenants::bad_row;
 macro_rules! set_columns {
     () => {
         "id, number, run_id, state, selection, is_full_pass, note, pinned, created_at, completed_at, items, \
-         failed_items, new_versions"
+         failed_items, new_versions, revision, trigger_kind, verified_at, verified_run_id, \
+         verified_checked, verified_faulty"
     };
 }
 
@@ -38,19 +35,6 @@ const GET: &str =
 pub(crate) const TYPES: &str = "\
 SELECT policy_type, state, reason, permission, listed FROM backup_types
 WHERE scope_id = $1 AND set_id = $2 ORDER BY policy_type";
-const MARK: &str = "UPDATE backup_sets SET note = $3, pinned = $4 WHERE scope_id = $1 AND id = $2";
-// Locks the set: nobody pins it between this and its deletion. A set that is being made belongs to its run,
-// until that has ended without it.
-const DELETABLE: &str = "\
-UPDATE backup_sets SET note = note
-WHERE scope_id = $1 AND id = $2 AND NOT pinned
-  AND (state <> 'creating' OR NOT EXISTS (
-    SELECT 1 FROM operation_runs r
-    WHERE r.scope_id = backup_sets.scope_id AND r.id = backup_sets.run_id AND r.outcome = 'pending'))";
-const ITEMS_DELETE: &str = "DELETE FROM backup_items WHERE scope_id = $1 AND set_id = $2";
-const TYPES_DELETE: &str = "DELETE FROM backup_types WHERE scope_id = $1 AND set_id = $2";
-const SET_DELETE: &str = "DELETE FROM backup_sets WHERE scope_id = $1 AND id = $2";
-
 /// Which policies of a set are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupItemFilter {
@@ -90,6 +74,12 @@ struct SetRow {
     items: i64,
     failed_items: i64,
     new_versions: i64,
+    revision: i64,
+    trigger_kind: Option<String>,
+    verified_at: Option<i64>,
+    verified_run_id: Option<Uuid>,
+    verified_checked: i64,
+    verified_faulty: i64,
 }
 
 impl TryFrom<SetRow> for BackupSet {
@@ -98,6 +88,15 @@ impl TryFrom<SetRow> for BackupSet {
     fn try_from(row: SetRow) -> Result<Self, StoreError> {
         let bad = |column| bad_row("backup_sets", column);
         let count = |value: i64, column| u64::try_from(value).map_err(|_| bad(column));
+        let verified = match (row.verified_at, row.verified_run_id) {
+            (Some(at), Some(run)) => Some(Verified {
+                at: Timestamp::from_micros(at),
+                run: RunId::from_uuid(run),
+                checked: count(row.verified_checked, "verified_checked")?,
+                faulty: count(row.verified_faulty, "verified_faulty")?,
+            }),
+            _ => None,
+        };
         Ok(Self {
             id: BackupId::from_uuid(row.id),
             number: count(row.number, "number")?,
@@ -112,6 +111,9 @@ impl TryFrom<SetRow> for BackupSet {
             items: count(row.items, "items")?,
             failed_items: count(row.failed_items, "failed_items")?,
             new_versions: count(row.new_versions, "new_versions")?,
+            revision: count(row.revision, "revision")?,
+            scheduled: row.trigger_kind.as_deref() == Some("schedule"),
+            verified,
         })
     }
 }
@@ -234,78 +236,6 @@ impl TenantScope<ViewBackups> {
         rows.truncate(wanted);
         let items = rows.into_iter().map(TryInto::try_into).collect::<Result<_, StoreError>>()?;
         Ok(BackupItemPage { items, has_more })
-    }
-}
-
-impl TenantScope<DeleteBackups> {
-    /// Sets the note and the pin of a set. `false` when there is no such set.
-    pub async fn backup_mark(
-        &self,
-        number: u64,
-        note: Option<String>,
-        pinned: bool,
-        request_id: Option<String>,
-    ) -> Result<bool, StoreError> {
-        let (scope, ids, workspace) =
-            (self.scope_id().uuid(), Arc::clone(&self.store.ids), self.workspace_id());
-        let audited = self.note_of(AuditAction::BackupMarked, number, request_id);
-        self.store
-            .db
-            .write(self.reach(), move |tx| {
-                Box::pin(async move {
-                    let Some(set) = get(tx, scope, number).await? else { return Ok(false) };
-                    tx.execute(stmt!(MARK, scope, set.id, note.clone(), pinned)).await?;
-                    let details = json!({
-                        "before": {"note": set.note, "pinned": set.pinned},
-                        "after": {"note": note, "pinned": pinned},
-                    });
-                    audit(tx, &*ids, workspace, &AuditNote { details, ..audited }).await?;
-                    Ok(true)
-                })
-            })
-            .await
-    }
-
-    /// Deletes a set; its versions stay. `false` when there is no such set, or when it is pinned or still
-    /// being made.
-    pub async fn backup_delete(
-        &self,
-        number: u64,
-        request_id: Option<String>,
-    ) -> Result<bool, StoreError> {
-        let (scope, ids, workspace) =
-            (self.scope_id().uuid(), Arc::clone(&self.store.ids), self.workspace_id());
-        let audited = self.note_of(AuditAction::BackupDeleted, number, request_id);
-        self.store
-            .db
-            .write(self.reach(), move |tx| {
-                Box::pin(async move {
-                    let Some(set) = get(tx, scope, number).await? else { return Ok(false) };
-                    if tx.execute(stmt!(DELETABLE, scope, set.id)).await? == 0 {
-                        return Ok(false);
-                    }
-                    tx.execute(stmt!(ITEMS_DELETE, scope, set.id)).await?;
-                    tx.execute(stmt!(TYPES_DELETE, scope, set.id)).await?;
-                    tx.execute(stmt!(SET_DELETE, scope, set.id)).await?;
-                    release(tx, scope, set.id).await?;
-                    let details = json!({"items": set.items});
-                    audit(tx, &*ids, workspace, &AuditNote { details, ..audited }).await?;
-                    Ok(true)
-                })
-            })
-            .await
-    }
-
-    fn note_of(&self, action: AuditAction, number: u64, request_id: Option<String>) -> AuditNote {
-        AuditNote {
-            actor: self.actor.initiator(),
-            action,
-            target: ("backup", number.to_string()),
-            tenant: Some(self.tenant.id),
-            run: None,
-            request_id,
-            details: json!({}),
-        }
     }
 }
 

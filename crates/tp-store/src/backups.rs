@@ -48,8 +48,9 @@ SELECT count(*) AS n FROM backup_sets
 WHERE scope_id = $1 AND is_full_pass AND state IN ('complete', 'partial')";
 const SET_INSERT: &str = "\
 INSERT INTO backup_sets (scope_id, id, workspace_id, tenant_id, number, run_id, state, selection,
-                         is_full_pass, note, created_at)
-VALUES ($1, $2, $3, $1, $4, $5, 'creating', $6, $7, $8, $9)";
+                         is_full_pass, note, created_at, trigger_kind)
+VALUES ($1, $2, $3, $1, $4, $5, 'creating', $6, $7, $8, $9,
+        (SELECT r.trigger_kind FROM operation_runs r WHERE r.scope_id = $1 AND r.id = $5))";
 const ITEM_GET: &str = "\
 SELECT state FROM backup_items
 WHERE scope_id = $1 AND set_id = $2 AND policy_type = $3 AND graph_id = $4";
@@ -137,6 +138,10 @@ impl BackupEntry {
             }
         }
     }
+
+    pub(crate) fn graph_id(&self) -> &str {
+        self.parts().0
+    }
 }
 
 /// What was written down of a batch.
@@ -207,7 +212,7 @@ impl TryFrom<SetRow> for OpenBackup {
 }
 
 /// The key of the run's item for a policy: types have no line break.
-fn item_key(key: &PolicyType, graph_id: &str) -> String {
+pub(crate) fn item_key(key: &PolicyType, graph_id: &str) -> String {
     format!("{key}\n{graph_id}")
 }
 

@@ -64,6 +64,8 @@ SET name = excluded.name, name_key = excluded.name_key, group_type = excluded.gr
     last_seen_at = excluded.last_seen_at, last_seen_run = excluded.last_seen_run";
 const GROUPS: &str = "\
 SELECT graph_id, name, group_type FROM directory_groups WHERE scope_id = $1 ORDER BY name_key, graph_id";
+const GROUPS_FORGET: &str =
+    "DELETE FROM directory_groups WHERE scope_id = $1 AND last_seen_at < $2";
 const TYPE_GET: &str = "\
 SELECT complete_listed, shrunk_digest, synced_run FROM inventory_types WHERE scope_id = $1 AND policy_type = $2";
 const TYPE_COMPLETE: &str = "\
@@ -309,6 +311,20 @@ impl ClaimedRun {
             total += done;
         }
         Ok(total)
+    }
+
+    /// Forgets groups that no run has seen since that moment. Says how many.
+    pub async fn groups_forget(&self, unseen_since: Timestamp) -> Result<u64, StoreError> {
+        let claimed = self.claimed;
+        self.store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    tx.execute(stmt!(GROUPS_FORGET, claimed.scope, unseen_since)).await
+                })
+            })
+            .await
     }
 
     /// Ends the step of a type. Only a complete listing moves the mark that makes objects missing,

@@ -9,7 +9,7 @@ use tp_domain::run::{FailedItem, Failure};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
-use crate::claims::ClaimedRun;
+use crate::claims::{Claimed, ClaimedRun};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::scope::TenantScope;
@@ -113,7 +113,7 @@ impl TryFrom<ItemRow> for RunItem {
 }
 
 /// PostgreSQL text cannot hold U+0000, and a hostile name may.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}").chars().take(LONGEST).collect()
 }
 
@@ -216,6 +216,34 @@ impl ClaimedRun {
             .await
     }
 
+    /// Ends some items in one transaction. One that had ended already is not counted twice. Says how many
+    /// have ended.
+    pub async fn items_end(&self, ends: Vec<(String, ItemEnd)>) -> Result<u64, StoreError> {
+        self.records();
+        let claimed = self.claimed;
+        let [succeeded, failed, skipped] = self
+            .store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    let mut counts = [0; 3];
+                    for (key, end) in &ends {
+                        let place = match end {
+                            ItemEnd::Succeeded => 0,
+                            ItemEnd::Failed { .. } => 1,
+                            ItemEnd::Skipped(_) => 2,
+                        };
+                        counts[place] += end_item(tx, &claimed, clean(key), end).await?;
+                    }
+                    Ok(counts)
+                })
+            })
+            .await?;
+        self.progress().add(succeeded, failed, skipped);
+        Ok(succeeded + failed + skipped)
+    }
+
     /// Ends an item. `false` when it had ended already: then nothing is counted twice.
     pub async fn item_end(&self, key: &str, end: ItemEnd) -> Result<bool, StoreError> {
         self.records();
@@ -226,22 +254,7 @@ impl ClaimedRun {
             .write(claimed.reach(), move |tx| {
                 Box::pin(async move {
                     claimed.check(tx).await?;
-                    let now = tx.now();
-                    let request_id = match &end {
-                        ItemEnd::Failed { graph_request_id, .. } => graph_request_id.clone(),
-                        ItemEnd::Succeeded | ItemEnd::Skipped(_) => None,
-                    };
-                    tx.execute(stmt!(
-                        END,
-                        claimed.scope,
-                        claimed.run.uuid(),
-                        key,
-                        end.state().as_str(),
-                        end.reason().map(ReasonCode::as_str),
-                        request_id,
-                        now,
-                    ))
-                    .await
+                    end_item(tx, &claimed, key, &end).await
                 })
             })
             .await?;
@@ -254,6 +267,30 @@ impl ClaimedRun {
         }
         Ok(ended == 1)
     }
+}
+
+async fn end_item(
+    tx: &mut Tx,
+    claimed: &Claimed,
+    key: String,
+    end: &ItemEnd,
+) -> Result<u64, StoreError> {
+    let now = tx.now();
+    let request_id = match end {
+        ItemEnd::Failed { graph_request_id, .. } => graph_request_id.clone(),
+        ItemEnd::Succeeded | ItemEnd::Skipped(_) => None,
+    };
+    tx.execute(stmt!(
+        END,
+        claimed.scope,
+        claimed.run.uuid(),
+        key,
+        end.state().as_str(),
+        end.reason().map(ReasonCode::as_str),
+        request_id,
+        now,
+    ))
+    .await
 }
 
 /// The failed items of a run by code, the most frequent code first.

@@ -27,6 +27,11 @@ macro_rules! migrations {
             ),
             (7, "restores", include_str!(concat!("../migrations/", $folder, "/0007_restores.sql"))),
             (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
+            (
+                9,
+                "backup_care",
+                include_str!(concat!("../migrations/", $folder, "/0009_backup_care.sql")),
+            ),
             (14, "access", include_str!(concat!("../migrations/", $folder, "/0014_access.sql"))),
         ]
     };

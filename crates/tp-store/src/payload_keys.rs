@@ -226,6 +226,30 @@ impl ClaimedRun {
             None => Ok(Err(ReasonCode::InternalError)),
         }
     }
+
+    /// Destroys data keys of this run's tenant that are not active and seal no payload any more. Says how
+    /// many.
+    pub async fn payload_keys_prune(&self) -> Result<u64, StoreError> {
+        let claimed = self.claimed;
+        self.store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    prune(tx, claimed.scope).await
+                })
+            })
+            .await
+    }
+}
+
+/// In a statement after the lock: what others wrote down before it is seen.
+async fn prune(tx: &mut Tx, tenant: Uuid) -> Result<u64, StoreError> {
+    if tx.dialect() == Dialect::Postgres {
+        tx.all::<IdRow>(stmt!(TENANT_KEYS_LOCK_PG, tenant)).await?;
+    }
+    let now = tx.now();
+    tx.execute(stmt!(TENANT_KEYS_PRUNE, tenant, now)).await
 }
 
 impl TenantScope<ViewBackups> {
@@ -350,15 +374,7 @@ impl Console {
     pub async fn tenant_keys_prune(&self, tenant: TenantId) -> Result<u64, StoreError> {
         self.store
             .db
-            .write(Reach::All, move |tx| {
-                Box::pin(async move {
-                    if tx.dialect() == Dialect::Postgres {
-                        tx.all::<IdRow>(stmt!(TENANT_KEYS_LOCK_PG, tenant.uuid())).await?;
-                    }
-                    let now = tx.now();
-                    tx.execute(stmt!(TENANT_KEYS_PRUNE, tenant.uuid(), now)).await
-                })
-            })
+            .write(Reach::All, move |tx| Box::pin(async move { prune(tx, tenant.uuid()).await }))
             .await
     }
 }

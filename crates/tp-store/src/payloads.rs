@@ -5,7 +5,7 @@
 //! capture that meets a condemned row gets a new copy id. So a collector that slept through anything can
 //! delete nothing that is needed: `docs/decisions/0013-payload-store.md`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::claims::Claimed;
 use crate::db::{Dialect, Reach, Tx};
 use crate::error::StoreError;
-use crate::stmt::stmt;
+use crate::stmt::{StmtBuilder, stmt};
 use crate::tenants::bad_row;
 use crate::{ClaimedRun, Store, TenantScope};
 
@@ -62,7 +62,7 @@ SELECT copy_id, next_copy_id FROM payloads WHERE scope_id = $1 AND address = $2"
 const OUTDATED: &str = "\
 SELECT p.kind, p.address, p.copy_id, p.state FROM payloads p
 JOIN tenant_keys k ON k.scope_id = p.scope_id AND k.id = p.key_id
-WHERE p.scope_id = $1 AND p.state = 'stored' AND k.state = 'retired'
+WHERE p.scope_id = $1 AND p.state = 'stored' AND k.state = 'retired' AND p.address > $3
 ORDER BY p.address LIMIT $2";
 const NEXT: &str = "\
 UPDATE payloads SET next_copy_id = $4
@@ -308,6 +308,24 @@ impl ClaimedRun {
         place(&self.store, self.claimed.scope, address).await
     }
 
+    /// Where some payloads of this tenant are; those that are not stored are left out.
+    pub async fn payload_places(
+        &self,
+        addresses: &[PayloadAddress],
+    ) -> Result<HashMap<PayloadAddress, PayloadPlace>, StoreError> {
+        let mut sql = StmtBuilder::new(
+            "SELECT kind, address, copy_id, state FROM payloads WHERE state = 'stored' AND scope_id = ",
+        );
+        sql.bind(self.claimed.scope).push(" AND address IN ");
+        sql.bind_list(addresses.iter().map(bytes));
+        let stmt = sql.build();
+        let reach = self.claimed.reach();
+        let rows: Vec<PayloadRow> = self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter()
+            .map(|row| PayloadPlace::try_from(row).map(|place| (place.address, place)))
+            .collect()
+    }
+
     /// Condemns what nothing has needed for that long, and gives up to `most` condemned payloads: their
     /// objects may be deleted now, then their rows by [`ClaimedRun::payload_forget`].
     pub async fn payloads_condemn(
@@ -376,16 +394,21 @@ impl ClaimedRun {
     }
 
     /// Up to `most` payloads that are sealed with a data key that is not the active one, each with a copy
-    /// id to write it anew under.
-    pub async fn payloads_outdated(&self, most: u32) -> Result<Vec<Outdated>, StoreError> {
+    /// id to write it anew under; in the order of addresses, behind `after` (none: from the first).
+    pub async fn payloads_outdated(
+        &self,
+        after: Option<PayloadAddress>,
+        most: u32,
+    ) -> Result<Vec<Outdated>, StoreError> {
         let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+        let after = after.map(|address| bytes(&address)).unwrap_or_default();
         self.store
             .db
             .write(claimed.reach(), move |tx| {
                 Box::pin(async move {
                     claimed.check(tx).await?;
                     let rows: Vec<PayloadRow> =
-                        tx.all(stmt!(OUTDATED, claimed.scope, most)).await?;
+                        tx.all(stmt!(OUTDATED, claimed.scope, most, after)).await?;
                     let mut outdated = Vec::with_capacity(rows.len());
                     for row in rows {
                         let (place, to) = (PayloadPlace::try_from(row)?, CopyId::next(&*ids));

@@ -7,9 +7,9 @@ use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
     CancelOperations, Capability, DeleteBackups, ManageMembers, ManageSchedules, ManageSettings,
-    ManageTenant, Need, RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync,
-    ViewBackups, ViewInventory, ViewMembers, ViewOperations, ViewPolicies, ViewSettings,
-    ViewTenant,
+    ManageTenant, Need, RotateCredentials, StartBackup, StartBackupVerify, StartConnectionVerify,
+    StartInventorySync, ViewBackups, ViewInventory, ViewMembers, ViewOperations, ViewPolicies,
+    ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -154,6 +154,7 @@ fn backup_pages() -> Vec<Route> {
         show("/t/{tenant}/backups/{id}", see, get(backup::show)),
         act("/t/{tenant}/backups/{id}", change, post(backup::mark)),
         act("/t/{tenant}/backups/{id}/delete", change, post(backup::delete)),
+        act("/t/{tenant}/backups/{id}/verify", needs::<StartBackupVerify>(), post(backup::verify)),
         show("/t/{tenant}/versions/{id}", see, get(version::show)),
         show("/t/{tenant}/versions/{id}/json", see, get(version::json)),
         show("/t/{tenant}/policies/{id}/versions", see, get(versions::show)),

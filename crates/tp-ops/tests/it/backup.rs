@@ -50,7 +50,7 @@ impl World {
     async fn content(&self, item: &BackupItem) -> Json {
         let version = self.backups().await.version_get(item.version.unwrap()).await.unwrap();
         let address = version.unwrap().address;
-        let scope = self.policies().await;
+        let scope = self.backups().await;
         let place = scope.payload_place(address).await.unwrap().unwrap();
         let keys = scope.payload_keys().await.unwrap().unwrap();
         let sealer = Sealer::new(scope.tenant().id, &keys).unwrap();

@@ -1,6 +1,6 @@
 //! Backup sets and versions: what a set says it holds, it holds (PRODUCT S-1, S-2).
 
-use tp_domain::access::{DeleteBackups, StartBackup, ViewBackups};
+use tp_domain::access::{StartBackup, ViewBackups};
 use tp_domain::backup::{BackupItemState, BackupState, FULL_PASS_EVERY};
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::completeness::Completeness;
@@ -14,12 +14,12 @@ use tp_store::{
     PayloadWant, PayloadWritten,
 };
 
-use crate::util::{World, at, key, policy, succeeded, worlds};
+use crate::util::{World, key, policy, succeeded, worlds};
 
-const TYPE: &str = "deviceConfiguration";
+pub(crate) const TYPE: &str = "deviceConfiguration";
 
 impl World {
-    async fn backup_claimed(&self) -> ClaimedRun {
+    pub(crate) async fn backup_claimed(&self) -> ClaimedRun {
         let scope = self.scope::<StartBackup>("contoso").await;
         scope.run_start(&CreateBackup::everything(), HowStarted::default()).await.unwrap();
         let run = self.claim_any(1).await.unwrap();
@@ -29,7 +29,7 @@ impl World {
 }
 
 /// Reserves and "writes" a content, and says what was captured.
-async fn captured(run: &ClaimedRun, graph_id: &str, content: u8) -> Captured {
+pub(crate) async fn captured(run: &ClaimedRun, graph_id: &str, content: u8) -> Captured {
     let address = PayloadAddress::new([content; 32]);
     let want = PayloadWant { kind: PayloadKind::Version, address };
     let place = run.payloads_reserve(vec![want]).await.unwrap()[0];
@@ -50,11 +50,11 @@ async fn captured(run: &ClaimedRun, graph_id: &str, content: u8) -> Captured {
     }
 }
 
-fn entry(captured: Captured) -> BackupEntry {
+pub(crate) fn entry(captured: Captured) -> BackupEntry {
     BackupEntry::Captured(Box::new(captured))
 }
 
-fn failed(graph_id: &str) -> BackupEntry {
+pub(crate) fn failed(graph_id: &str) -> BackupEntry {
     BackupEntry::Failed {
         graph_id: graph_id.to_owned(),
         name: None,
@@ -64,7 +64,7 @@ fn failed(graph_id: &str) -> BackupEntry {
 }
 
 /// Ends a set with a manifest, and its run.
-async fn end(run: ClaimedRun, set: OpenBackup, state: BackupState) -> RunId {
+pub(crate) async fn end(run: ClaimedRun, set: OpenBackup, state: BackupState) -> RunId {
     let address = PayloadAddress::new([200 + u8::try_from(set.number).unwrap(); 32]);
     let want = PayloadWant { kind: PayloadKind::Manifest, address };
     let place = run.payloads_reserve(vec![want]).await.unwrap()[0];
@@ -182,33 +182,6 @@ async fn every_seventh_set_is_a_full_pass() {
             end(run, set, BackupState::Complete).await;
         }
         assert_eq!(full, [1, 1 + FULL_PASS_EVERY], "{}", world.db.name());
-    }
-}
-
-#[tokio::test]
-async fn sets_are_pinned_noted_and_deleted_by_those_who_may() {
-    for world in worlds().await {
-        let run = world.backup_claimed().await;
-        let set = run.backup_begin(None, false).await.unwrap();
-        let scope = world.scope::<DeleteBackups>("contoso").await;
-        assert!(!scope.backup_delete(1, None).await.unwrap(), "it is being made");
-        let entries = vec![entry(captured(&run, "a", 1).await)];
-        run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
-        end(run, set, BackupState::Complete).await;
-        assert!(scope.backup_mark(1, Some("keep".into()), true, None).await.unwrap());
-        assert!(!scope.backup_delete(1, None).await.unwrap(), "{}", world.db.name());
-        assert!(!scope.backup_mark(2, None, true, None).await.unwrap(), "no such set");
-        assert!(scope.backup_mark(1, None, false, None).await.unwrap());
-        assert!(scope.backup_delete(1, None).await.unwrap());
-        assert!(!scope.backup_delete(1, None).await.unwrap(), "gone");
-        let seen = world.scope::<ViewBackups>("contoso").await;
-        assert!(seen.backup_list(None, 10).await.unwrap().is_empty());
-        let history = seen.versions_of(&key(TYPE), "a", None, 10).await.unwrap();
-        assert_eq!(history.len(), 1, "versions outlive their sets");
-        let audited = "SELECT count(*) AS n FROM audit_entries WHERE action LIKE 'backup.%'";
-        assert_eq!(world.store().test_count(audited).await, 3, "{}", world.db.name());
-        let denied = world.store().enter::<DeleteBackups>(&world.operator, &at("contoso")).await;
-        assert!(denied.is_err(), "an operator makes backups and deletes none");
     }
 }
 

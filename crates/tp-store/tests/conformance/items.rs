@@ -79,3 +79,33 @@ async fn a_run_goes_on_from_its_last_committed_item() {
         assert!(foreign.run_items(id, all).await.unwrap().is_empty(), "another tenant's run");
     }
 }
+
+#[tokio::test]
+async fn many_items_end_in_one_transaction_and_once() {
+    for world in worlds().await {
+        let claim = world.claimed("contoso").await;
+        let items = claim.items_plan(subjects(4)).await.unwrap();
+        let key = |place: usize| items[place].subject.key.clone();
+        claim.item_end(&key(0), ItemEnd::Succeeded).await.unwrap();
+        let reason = ReasonCode::PayloadDamaged;
+        let ends = vec![
+            (key(0), ItemEnd::Succeeded),
+            (key(1), ItemEnd::Succeeded),
+            (key(2), ItemEnd::Failed { reason, graph_request_id: None }),
+            (key(3), ItemEnd::Skipped(ReasonCode::StillNeeded)),
+            ("unknown".to_owned(), ItemEnd::Succeeded),
+        ];
+        assert_eq!(claim.items_end(ends.clone()).await.unwrap(), 3, "{}", world.db.name());
+        assert_eq!(claim.items_end(ends).await.unwrap(), 0);
+        let counts = claim.counts();
+        assert_eq!((counts.succeeded, counts.failed, counts.skipped), (2, 1, 1));
+        assert_eq!(claim.items_failures().await.unwrap()[0].code, reason);
+        let id = claim.id();
+        world.db.clock.advance(LEASE + Duration::from_secs(1));
+        world.store().upkeep().sweep(LEASE).await.unwrap();
+        let late = claim.items_end(vec![(key(0), ItemEnd::Succeeded)]).await;
+        assert!(matches!(late, Err(tp_store::StoreError::LeaseLost)), "{late:?}");
+        let heir = world.claim(2).await.unwrap();
+        assert_eq!((heir.id(), heir.counts().processed()), (id, 4), "counted from the rows");
+    }
+}

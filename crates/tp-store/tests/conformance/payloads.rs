@@ -55,6 +55,10 @@ async fn a_payload_is_stored_once_however_often_it_is_wanted() {
         assert!(claim.payload_refer(want(1).address, copy, None, holder(2)).await.unwrap());
         let place = PayloadPlace { kind: PayloadKind::Version, address: want(1).address, copy };
         assert_eq!(claim.payload_place(want(1).address).await.unwrap(), Some(place));
+        // The second is reserved and not stored.
+        let asked = [want(1).address, want(2).address, want(3).address];
+        let places = claim.payload_places(&asked).await.unwrap();
+        assert_eq!(places.into_values().collect::<Vec<_>>(), [place], "{name}");
         let policies = world.scope::<tp_domain::access::ViewBackups>("contoso").await;
         assert_eq!(policies.payload_place(want(1).address).await.unwrap(), Some(place));
         let foreign = world.scope::<tp_domain::access::ViewBackups>("fabrikam").await;
@@ -141,12 +145,13 @@ async fn payloads_of_a_retired_key_are_sealed_anew_and_then_the_key_goes() {
         let (console, address) = (world.store().console(), want(1).address);
         let old = store(&claim, 1, 1).await;
         let before = written(&claim).await.key;
-        assert_eq!(claim.payloads_outdated(10).await.unwrap(), []);
+        assert_eq!(claim.payloads_outdated(None, 10).await.unwrap(), []);
         console.tenant_key_rotate(world.workspace, world.contoso).await.unwrap().unwrap();
         assert_eq!(console.tenant_keys_prune(world.contoso).await.unwrap(), 0, "{name}: in use");
-        let cut_off = claim.payloads_outdated(10).await.unwrap();
-        let outdated = claim.payloads_outdated(10).await.unwrap();
+        let cut_off = claim.payloads_outdated(None, 10).await.unwrap();
+        let outdated = claim.payloads_outdated(None, 10).await.unwrap();
         assert_eq!((outdated.len(), outdated[0].place.copy), (1, old));
+        assert_eq!(claim.payloads_outdated(Some(address), 10).await.unwrap(), [], "behind it");
         let written = written(&claim).await;
         let quiet = vec![(address, old), (address, outdated[0].to), (address, cut_off[0].to)];
         let orphans = claim.payload_orphans(quiet).await.unwrap();
@@ -156,8 +161,9 @@ async fn payloads_of_a_retired_key_are_sealed_anew_and_then_the_key_goes() {
         assert!(!claim.payload_resealed(outdated[0], written.key, 61).await.unwrap(), "{name}");
         let place = claim.payload_place(address).await.unwrap().unwrap();
         assert_eq!(place.copy, outdated[0].to);
-        assert_eq!(claim.payloads_outdated(10).await.unwrap(), []);
-        assert_eq!(console.tenant_keys_prune(world.contoso).await.unwrap(), 1);
+        assert_eq!(claim.payloads_outdated(None, 10).await.unwrap(), []);
+        assert_eq!(claim.payload_keys_prune().await.unwrap(), 1, "{name}");
+        assert_eq!(console.tenant_keys_prune(world.contoso).await.unwrap(), 0);
         // A writer that still had the old key comes too late, and is told.
         let late = PayloadWritten { key: before, text_bytes: 1, object_bytes: 1 };
         let reserved = claim.payloads_reserve(vec![want(9)]).await.unwrap()[0];

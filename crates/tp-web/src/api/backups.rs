@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::comparison::{self, Asked, NotCompared};
 use crate::error::WebError;
 use crate::extract::{Id, InTenant, RequestId};
-use crate::pages::backup::{KEPT, read_note};
+use crate::pages::backup::{changed, read_note};
 use crate::pages::version::{content, readable};
 
 fn set_json(set: &BackupSet) -> Value {
@@ -31,6 +31,11 @@ fn set_json(set: &BackupSet) -> Value {
         "created_at": set.created_at.rfc3339(),
         "completed_at": set.completed_at.map(Timestamp::rfc3339),
         "items": set.items, "failed_items": set.failed_items, "new_versions": set.new_versions,
+        "revision": set.revision, "scheduled": set.scheduled,
+        "verified": set.verified.map(|seen| json!({
+            "at": seen.at.rfc3339(), "run": seen.run.to_string(), "checked": seen.checked,
+            "faulty": seen.faulty, "sound": seen.is_sound(),
+        })),
     })
 }
 
@@ -149,6 +154,16 @@ pub(crate) async fn items(
     Ok(page(found.items.iter().map(item_json).collect(), next, &path, &pairs))
 }
 
+/// The revision that a change is for; none for any.
+fn revision(value: Option<&Value>) -> Result<Option<u64>, WebError> {
+    match value {
+        None => Ok(None),
+        Some(value) => value.as_u64().map(Some).ok_or_else(|| {
+            WebError::Unreadable("revision must be the number from the set's answer.".to_owned())
+        }),
+    }
+}
+
 /// Sets the note and the pin; what is not named stays.
 pub(crate) async fn mark(
     InTenant(scope): InTenant<DeleteBackups>,
@@ -158,7 +173,7 @@ pub(crate) async fn mark(
     request: Request,
 ) -> Result<Json<Value>, WebError> {
     let body = json_body(request, scope.actor()).await?;
-    let map = fields(&body, &["note", "pinned"])?;
+    let map = fields(&body, &["note", "pinned", "revision"])?;
     let tenant = TenantRef::Id(scope.tenant().id);
     let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
     let set = seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
@@ -173,9 +188,8 @@ pub(crate) async fn mark(
         Some(Value::Bool(pinned)) => *pinned,
         Some(_) => return Err(WebError::Unreadable("pinned must be true or false.".to_owned())),
     };
-    if !scope.backup_mark(number, note, pinned, Some(request_id)).await? {
-        return Err(WebError::NotFound);
-    }
+    let revision = revision(map.get("revision"))?;
+    changed(scope.backup_mark(number, revision, note, pinned, Some(request_id)).await?)?;
     shown(&app, &seen, number).await.map(Json)
 }
 
@@ -188,7 +202,7 @@ pub(crate) async fn delete(
     request: Request,
 ) -> Result<Json<Value>, WebError> {
     let body = json_body(request, scope.actor()).await?;
-    let map = fields(&body, &["confirm"])?;
+    let map = fields(&body, &["confirm", "revision"])?;
     if map.get("confirm").and_then(Value::as_u64) != Some(number) {
         let detail = format!("confirm must be the set's number: {number}. Nothing was deleted.");
         return Err(WebError::Unreadable(detail));
@@ -196,9 +210,8 @@ pub(crate) async fn delete(
     let tenant = TenantRef::Id(scope.tenant().id);
     let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
     seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
-    if !scope.backup_delete(number, Some(request_id)).await? {
-        return Err(WebError::Conflict(KEPT.to_owned()));
-    }
+    let revision = revision(map.get("revision"))?;
+    changed(scope.backup_delete(number, revision, Some(request_id)).await?)?;
     Ok(Json(json!({ "deleted": number })))
 }
 

@@ -7,16 +7,22 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tp_domain::access::{
-    CancelOperations, StartBackup, StartConnectionVerify, StartInventorySync, ViewOperations,
+    CancelOperations, StartBackup, StartBackupRetention, StartBackupVerify, StartConnectionVerify,
+    StartGroupsSync, StartInventorySync, StartPayloadsPrune, StartPolicyCapture, ViewOperations,
 };
 use tp_domain::backup_create::CreateBackup;
+use tp_domain::backup_retention::RetainBackups;
+use tp_domain::backup_verify::VerifyBackup;
 use tp_domain::connection_verify::VerifyConnection;
+use tp_domain::groups_sync::SyncGroups;
 use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::item::{ItemState, RunItem};
 use tp_domain::operation::{InputError, Level, OperationKind, canonical};
+use tp_domain::payloads_prune::PrunePayloads;
 use tp_domain::policy::PolicyType;
+use tp_domain::policy_capture::CapturePolicies;
 use tp_domain::run::{Outcome, RunStatus, StepState};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
@@ -383,6 +389,36 @@ pub(crate) async fn start(
             let scope = app.store.enter::<StartBackup>(&actor, &tenant).await?;
             let request = CreateBackup::parse(&inputs).map_err(WebError::Inputs)?;
             known_types(&app, request.types())?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::BackupVerify => {
+            let scope = app.store.enter::<StartBackupVerify>(&actor, &tenant).await?;
+            let request = VerifyBackup::parse(&inputs).map_err(WebError::Inputs)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::BackupRetention => {
+            let scope = app.store.enter::<StartBackupRetention>(&actor, &tenant).await?;
+            let request = RetainBackups::parse(&inputs).map_err(WebError::Inputs)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::PolicyCapture => {
+            let scope = app.store.enter::<StartPolicyCapture>(&actor, &tenant).await?;
+            let request = CapturePolicies::parse(&inputs).map_err(WebError::Inputs)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::DirectoryGroupsSync => {
+            let scope = app.store.enter::<StartGroupsSync>(&actor, &tenant).await?;
+            let request = SyncGroups::parse(&inputs).map_err(WebError::Inputs)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::PayloadsPrune => {
+            let scope = app.store.enter::<StartPayloadsPrune>(&actor, &tenant).await?;
+            let request = PrunePayloads::parse(&inputs).map_err(WebError::Inputs)?;
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }

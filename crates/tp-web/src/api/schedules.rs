@@ -81,13 +81,26 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
             let request = VerifyConnection::parse(inputs);
             Ok(request.map_err(WebError::Inputs)?.inputs())
         }
+        OperationKind::BackupRetention => {
+            let request = tp_domain::backup_retention::RetainBackups::parse(inputs);
+            Ok(request.map_err(WebError::Inputs)?.inputs())
+        }
+        OperationKind::DirectoryGroupsSync => {
+            let request = tp_domain::groups_sync::SyncGroups::parse(inputs);
+            Ok(request.map_err(WebError::Inputs)?.inputs())
+        }
+        OperationKind::PayloadsPrune => {
+            let request = tp_domain::payloads_prune::PrunePayloads::parse(inputs);
+            Ok(request.map_err(WebError::Inputs)?.inputs())
+        }
         OperationKind::RunsPrune => {
             let request = tp_domain::runs_prune::PruneRuns::parse(inputs);
             Ok(request.map_err(WebError::Inputs)?.inputs())
         }
-        OperationKind::RestoreExecute | OperationKind::ScheduleExecute => {
-            Err(wrong("/kind", "cannot be started by a schedule"))
-        }
+        OperationKind::BackupVerify
+        | OperationKind::PolicyCapture
+        | OperationKind::RestoreExecute
+        | OperationKind::ScheduleExecute => Err(wrong("/kind", "cannot be started by a schedule")),
     }
 }
 

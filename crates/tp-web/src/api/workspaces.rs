@@ -89,6 +89,11 @@ pub(crate) async fn run_start(
         }
         OperationKind::InventorySync
         | OperationKind::BackupCreate
+        | OperationKind::BackupVerify
+        | OperationKind::BackupRetention
+        | OperationKind::PolicyCapture
+        | OperationKind::DirectoryGroupsSync
+        | OperationKind::PayloadsPrune
         | OperationKind::ConnectionVerify
         | OperationKind::RestoreExecute => {
             Err(runs::not_here("is a kind of a tenant: POST /api/v1/tenants/{tenant}/runs"))

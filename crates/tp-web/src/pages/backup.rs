@@ -4,14 +4,21 @@ use axum::extract::{RawQuery, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
 use serde::Deserialize;
-use tp_domain::access::{Capability, DeleteBackups, ViewBackups};
+use tp_domain::access::{Capability, DeleteBackups, StartBackupVerify, ViewBackups};
 use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupState, BackupType};
 use tp_domain::backup_create::LONGEST_NOTE;
+use tp_domain::backup_verify::VerifyBackup;
 use tp_domain::completeness::Completeness;
 use tp_domain::policy::PolicyType;
-use tp_store::{BackupItemFilter, BackupItemPage, TenantScope};
+use tp_domain::retention::KeepReason;
+use tp_store::{
+    BackupChanged, BackupItemFilter, BackupItemPage, HowStarted, TenantRef, TenantScope,
+};
 
 use super::backups::title;
+use super::login::Nothing;
+use super::start_sync;
+use crate::api::runs::is_new;
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
 use crate::components::table::chips;
@@ -69,20 +76,22 @@ pub(crate) async fn show(
 ) -> Result<Markup, WebError> {
     let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let shell = Shell::of(&app, scope.actor()).await?;
-    let pairs = Pairs::parse(query.as_deref());
+    let all = Pairs::parse(query.as_deref());
+    let pairs = all.without(&["started", "active"]);
     let (filter, page, ignored) = asked(&pairs, &app);
     let types = scope.backup_types(set.id).await?;
     let items = scope.backup_items(set.id, &filter).await?;
     let (tenant, heading) = (scope.tenant(), title(&set));
     let path = paths::backup(tenant, number);
     let body = html! {
+        (start_sync::banner(&scope, &all, &shell).await?)
         nav.crumbs aria-label="Breadcrumb" { ol {
             li { a href=(paths::backups(tenant)) { "Backups" } }
             li aria-current="page" { (heading) }
         } }
         div.head {
             div { h1 { (heading) } p.sub { "Made " (time(set.created_at, shell.now)) } }
-            div.actions { @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state)) }
+            div.actions { (verify_button(&scope, &set, &shell)) @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state)) }
         }
         (standing(&set))
         div.split {
@@ -136,9 +145,39 @@ fn facts(set: &BackupSet, tenant: &tp_domain::tenant::Tenant, shell: &Shell) -> 
             dt { "Read" } dd { @if set.is_full_pass { "Everything in full" } @else { "In full what had changed" } }
             dt { "Begun" } dd { (time(set.created_at, shell.now)) }
             dt { "Ended" } dd { @match set.completed_at { Some(at) => (time(at, shell.now)), None => "–" } }
-            dt { "By run" } dd { a href=(paths::operation(tenant, set.run)) { "View run" } }
+            dt { "By run" } dd { a href=(paths::operation(tenant, set.run)) { "View run" } @if set.scheduled { " (a schedule)" } }
+            dt { "Verified" } dd { (verified(set, tenant, shell)) }
             dt { "Note" } dd { @match &set.note { Some(note) => (format::shown(note)), None => "–" } }
         }
+    }
+}
+
+/// What the last verification has shown.
+fn verified(set: &BackupSet, tenant: &tp_domain::tenant::Tenant, shell: &Shell) -> Markup {
+    html! {
+        @match set.verified {
+            None => "Never",
+            Some(seen) => {
+                @if seen.is_sound() { (chip::good("Sound")) } @else { (chip::bad("Damaged")) }
+                " " (time(seen.at, shell.now))
+                br; a.small href=(paths::operation(tenant, seen.run)) { (format::number(seen.checked)) " contents read, " (format::number(seen.faulty)) " missing or damaged" }
+            }
+        }
+    }
+}
+
+/// The button that reads all of it again, or the reason why it cannot be pressed.
+fn verify_button(scope: &TenantScope<ViewBackups>, set: &BackupSet, shell: &Shell) -> Markup {
+    let reason = if set.state == BackupState::Creating {
+        Some("It is being made: it can be verified when it is done.")
+    } else if !scope.may(Capability::OperationsStart) {
+        Some("Verifying needs the capability operations.start. Ask an owner or a manager.")
+    } else {
+        None
+    };
+    html! {
+        @if let Some(reason) = reason { (why("why-verify", reason)) (off("button", "why-verify", &html! { "Verify" })) }
+        @else { form method="post" action={ (paths::backup(scope.tenant(), set.number)) "/verify" } { (shell.csrf()) button.button type="submit" { "Verify" } } }
     }
 }
 
@@ -152,6 +191,7 @@ fn actions(scope: &TenantScope<ViewBackups>, set: &BackupSet, shell: &Shell) -> 
         @else if set.pinned { (why(WHY, "A pinned set is not deleted, by nobody and by no retention. Unpin it first.")) }
         form.stack method="post" action=(here) {
             (shell.csrf())
+            input type="hidden" name="revision" value=(set.revision);
             fieldset disabled[!may] {
                 div.field { label for="note" { "Note" } input type="text" id="note" name="note" maxlength=(LONGEST_NOTE) value=(set.note.as_deref().unwrap_or_default()); }
                 div.field { label { input type="checkbox" name="pinned" value="yes" checked[set.pinned]; " Pin: keep it until somebody unpins it" } }
@@ -163,6 +203,7 @@ fn actions(scope: &TenantScope<ViewBackups>, set: &BackupSet, shell: &Shell) -> 
                 summary { "Delete this set" }
                 form method="post" action={ (here) "/delete" } {
                     (shell.csrf())
+                    input type="hidden" name="revision" value=(set.revision);
                     p { "The set goes for good. Versions stay in the history of their policies." }
                     label for="confirm" { "Type " (set.number) " to delete " (title(set)) }
                     input type="text" id="confirm" name="confirm" inputmode="numeric" autocomplete="off" required;
@@ -276,6 +317,15 @@ pub(crate) struct MarkForm {
     note: String,
     #[serde(default)]
     pinned: String,
+    #[serde(default)]
+    revision: String,
+}
+
+impl MarkForm {
+    /// The set as the form showed it.
+    fn revision(&self) -> Option<u64> {
+        self.revision.parse().ok()
+    }
 }
 
 /// Reads a note: none when it is empty; too long is said.
@@ -294,20 +344,34 @@ pub(crate) async fn mark(
     CsrfForm(form): CsrfForm<MarkForm>,
 ) -> Result<Redirect, WebError> {
     let (note, pinned) = (read_note(&form.note)?, form.pinned == "yes");
-    if !scope.backup_mark(number, note, pinned, Some(request)).await? {
-        return Err(WebError::NotFound);
-    }
+    changed(scope.backup_mark(number, form.revision(), note, pinned, Some(request)).await?)?;
     Ok(Redirect::to(&paths::backup(scope.tenant(), number)))
 }
 
 #[derive(Deserialize)]
 pub(crate) struct DeleteForm {
     confirm: String,
+    #[serde(default)]
+    revision: String,
 }
 
-/// What is said when a set stays.
-pub(crate) const KEPT: &str =
-    "This set was not deleted: there is no such set, it is pinned, or its run is still at work.";
+/// What became of a change, as an error where it was not carried out.
+pub(crate) fn changed(change: BackupChanged) -> Result<(), WebError> {
+    let kept = |why: &str| Err(WebError::Conflict(format!("This set was not deleted: {why}.")));
+    match change {
+        BackupChanged::Done => Ok(()),
+        BackupChanged::NotThere => Err(WebError::NotFound),
+        BackupChanged::Stale => Err(WebError::Conflict(
+            "Somebody else changed this set meanwhile. Reload it and look again.".to_owned(),
+        )),
+        BackupChanged::Kept(KeepReason::Pinned) => kept("it is pinned"),
+        BackupChanged::Kept(KeepReason::NeededByRestore) => {
+            kept("a restore needs it that has not ended")
+        }
+        BackupChanged::Kept(KeepReason::AtWork) => kept("its run is still at work"),
+        BackupChanged::Kept(reason) => kept(&reason.as_str().replace('_', " ")),
+    }
+}
 
 pub(crate) async fn delete(
     InTenant(scope): InTenant<DeleteBackups>,
@@ -320,8 +384,25 @@ pub(crate) async fn delete(
             "To delete this set, type its number: {number}. Nothing was deleted."
         )));
     }
-    if !scope.backup_delete(number, Some(request)).await? {
-        return Err(WebError::Conflict(KEPT.to_owned()));
-    }
+    let revision = form.revision.parse().ok();
+    changed(scope.backup_delete(number, revision, Some(request)).await?)?;
     Ok(Redirect::to(&paths::backups(scope.tenant())))
+}
+
+/// Reads all that the set holds again.
+pub(crate) async fn verify(
+    InTenant(scope): InTenant<StartBackupVerify>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RequestId(request): RequestId,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    let tenant = TenantRef::Id(scope.tenant().id);
+    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
+    let how = HowStarted { idempotency: None, request_id: Some(request) };
+    let started = app.starter.start(&scope, &VerifyBackup { backup: number }, how).await?;
+    let mark = if is_new(&started) { "started" } else { "active" };
+    let here = paths::backup(scope.tenant(), number);
+    Ok(Redirect::to(&Pairs::default().with(mark, &started.run().id.to_string()).link(&here)))
 }

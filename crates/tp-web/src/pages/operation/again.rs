@@ -6,8 +6,9 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 use tp_domain::access::{
-    Capability, ManageSchedules, StartBackup, StartConnectionVerify, StartInventorySync,
-    StartRunsPrune, ViewOperations, ViewSettings,
+    Capability, ManageSchedules, StartBackup, StartBackupRetention, StartBackupVerify,
+    StartConnectionVerify, StartGroupsSync, StartInventorySync, StartPayloadsPrune,
+    StartPolicyCapture, StartRunsPrune, ViewOperations, ViewSettings,
 };
 use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::{RunId, ScheduleId, WorkspaceId};
@@ -117,6 +118,11 @@ pub(super) async fn in_workspace(
         Ok(
             OperationKind::InventorySync
             | OperationKind::BackupCreate
+            | OperationKind::BackupVerify
+            | OperationKind::BackupRetention
+            | OperationKind::PolicyCapture
+            | OperationKind::DirectoryGroupsSync
+            | OperationKind::PayloadsPrune
             | OperationKind::ConnectionVerify
             | OperationKind::RestoreExecute,
         )
@@ -279,6 +285,39 @@ pub(crate) async fn start_again(
             let started = app.starter.retry(&scope, id, only, how).await?;
             Ok((started, scope.tenant().clone()))
         }
+        Ok(
+            OperationKind::BackupVerify
+            | OperationKind::BackupRetention
+            | OperationKind::DirectoryGroupsSync
+            | OperationKind::PayloadsPrune,
+        ) if only == RetryOnly::Failed => Err(WebError::Conflict(
+            "Runs of this kind have no parts that could be tried again alone.".to_owned(),
+        )),
+        Ok(OperationKind::BackupVerify) => {
+            let scope = app.store.enter::<StartBackupVerify>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
+        Ok(OperationKind::BackupRetention) => {
+            let scope = app.store.enter::<StartBackupRetention>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
+        Ok(OperationKind::PolicyCapture) => {
+            let scope = app.store.enter::<StartPolicyCapture>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
+        Ok(OperationKind::DirectoryGroupsSync) => {
+            let scope = app.store.enter::<StartGroupsSync>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
+        Ok(OperationKind::PayloadsPrune) => {
+            let scope = app.store.enter::<StartPayloadsPrune>(actor, tenant).await?;
+            let started = app.starter.retry(&scope, id, only, how).await?;
+            Ok((started, scope.tenant().clone()))
+        }
         Ok(OperationKind::ConnectionVerify) if only == RetryOnly::Failed => {
             Err(WebError::Conflict(
                 "A check is done as a whole: its answers belong together.".to_owned(),
@@ -339,6 +378,11 @@ pub(crate) async fn start_again_in_workspace(
             Ok(
                 OperationKind::InventorySync
                 | OperationKind::BackupCreate
+                | OperationKind::BackupVerify
+                | OperationKind::BackupRetention
+                | OperationKind::PolicyCapture
+                | OperationKind::DirectoryGroupsSync
+                | OperationKind::PayloadsPrune
                 | OperationKind::ConnectionVerify
                 | OperationKind::RestoreExecute,
             )

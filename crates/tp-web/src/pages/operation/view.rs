@@ -164,6 +164,11 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
         },
         Ok(
             OperationKind::RunsPrune
+            | OperationKind::BackupVerify
+            | OperationKind::BackupRetention
+            | OperationKind::PolicyCapture
+            | OperationKind::DirectoryGroupsSync
+            | OperationKind::PayloadsPrune
             | OperationKind::ConnectionVerify
             | OperationKind::RestoreExecute,
         )

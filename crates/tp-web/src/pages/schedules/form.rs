@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tp_domain::access::ViewOperations;
 use tp_domain::backup_create::{BackupSelection, CreateBackup};
+use tp_domain::backup_retention::RetainBackups;
 use tp_domain::connection_verify::VerifyConnection;
+use tp_domain::groups_sync::SyncGroups;
 use tp_domain::ids::TenantId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::{Level, OperationKind, OperationRequest as _};
+use tp_domain::payloads_prune::PrunePayloads;
 use tp_domain::policy::PolicyType;
+use tp_domain::retention::KeepRules;
 use tp_domain::schedule::{Cadence, CatchUp, Schedule, Targets, Timetable};
 use tp_domain::tenant::Tenant;
 use tp_store::{Actor, LONGEST_SCHEDULE_NAME, LONGEST_SPREAD, NewSchedule};
@@ -101,7 +105,12 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
                 BackupSelection::Policies(_) => None,
             }
         }
-        OperationKind::ConnectionVerify
+        OperationKind::BackupVerify
+        | OperationKind::BackupRetention
+        | OperationKind::PolicyCapture
+        | OperationKind::DirectoryGroupsSync
+        | OperationKind::PayloadsPrune
+        | OperationKind::ConnectionVerify
         | OperationKind::RestoreExecute
         | OperationKind::ScheduleExecute
         | OperationKind::RunsPrune => None,
@@ -339,11 +348,26 @@ impl ScheduleForm {
                 let targets = if whole { self.targets(choices, old)? } else { Targets::Own };
                 (inputs, targets)
             }
-            OperationKind::ConnectionVerify if whole => {
-                (VerifyConnection.inputs(), self.targets(choices, old)?)
+            OperationKind::ConnectionVerify
+            | OperationKind::BackupRetention
+            | OperationKind::DirectoryGroupsSync
+            | OperationKind::PayloadsPrune => {
+                let inputs = match (kind, old) {
+                    // The rules of a schedule are set over the API; the form leaves them as they are.
+                    (OperationKind::BackupRetention, Some(old)) => old.inputs.clone(),
+                    (OperationKind::BackupRetention, None) => {
+                        RetainBackups::from(KeepRules::usual()).inputs()
+                    }
+                    (OperationKind::DirectoryGroupsSync, _) => SyncGroups.inputs(),
+                    (OperationKind::PayloadsPrune, _) => PrunePayloads.inputs(),
+                    _ => VerifyConnection.inputs(),
+                };
+                let targets = if whole { self.targets(choices, old)? } else { Targets::Own };
+                (inputs, targets)
             }
-            OperationKind::ConnectionVerify => (VerifyConnection.inputs(), Targets::Own),
-            OperationKind::RunsPrune
+            OperationKind::BackupVerify
+            | OperationKind::PolicyCapture
+            | OperationKind::RunsPrune
             | OperationKind::RestoreExecute
             | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {

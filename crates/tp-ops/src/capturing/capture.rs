@@ -20,7 +20,7 @@ use tp_graph::session::GraphSession;
 use tp_payload::{Canonical, PayloadError, Sealed, Vault};
 use tp_store::{Captured, ClaimedRun, PayloadWant, PayloadWritten, Reserved};
 
-use crate::sign_in::failed;
+use crate::stored::payload_stop;
 
 /// The kind of references to groups: the directory knows all of them, the inventory those it has seen.
 const GROUP: &str = "group";
@@ -120,7 +120,7 @@ fn references(
 
 /// Names of what policies refer to, each asked for once in this run.
 #[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashMap<Reference, Option<String>>>);
+pub(crate) struct Names(Mutex<HashMap<Reference, Option<String>>>);
 
 impl Names {
     fn known(&self) -> MutexGuard<'_, HashMap<Reference, Option<String>>> {
@@ -223,7 +223,7 @@ pub(super) async fn store(
 }
 
 /// Stores a content unless it is there.
-pub(super) async fn put(
+pub(crate) async fn put(
     vault: &Vault,
     kind: PayloadKind,
     content: &Canonical,
@@ -235,13 +235,4 @@ pub(super) async fn put(
     let Sealed { key, bytes, length, .. } = vault.put(kind, content, place.copy).await?;
     let object_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     Ok(Some(PayloadWritten { key, text_bytes: length, object_bytes }))
-}
-
-/// What a run does when its payloads cannot be stored: the whole of it is tried again.
-pub(super) fn payload_stop(error: PayloadError) -> Stop {
-    tracing::error!(error = %error, "a payload could not be stored");
-    failed(match error {
-        PayloadError::Unavailable => ReasonCode::StorageUnavailable,
-        error => error.reason(),
-    })
 }

@@ -1,4 +1,4 @@
-//! One policy type of a backup: listed, read in full, stored, written down.
+//! One policy type: listed, read in full, stored, written down.
 
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
@@ -6,10 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use sha2::{Digest as _, Sha256};
 use tp_catalog::contract::{Contract, Incremental};
 use tp_domain::completeness::Completeness;
-use tp_domain::hex::hex;
 use tp_domain::json::Json;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
@@ -21,7 +19,7 @@ use tp_graph::full::Read as FullRead;
 use tp_store::{BackupEntry, TypeEnd};
 
 use super::capture::{self, Prepared};
-use super::{Backup, Read, TRIES};
+use super::{Capturing, Read, TRIES, Target};
 use crate::observe;
 use crate::sign_in::{failed, is_connection_fault};
 
@@ -77,7 +75,7 @@ fn is_unchanged(contract: &Contract, object: &Json, version: &PolicyVersion) -> 
     tells && modified.is_some() && modified == version.modified_text.as_deref()
 }
 
-impl Backup<'_> {
+impl Capturing<'_> {
     pub(super) async fn read_type(&self, key: PolicyType) -> Read {
         self.run.step_begin(&key).await?;
         let read =
@@ -116,8 +114,10 @@ impl Backup<'_> {
         match listed {
             Err(error) => self.missed(read, contract, &error, ids.len()).await,
             Ok(()) if without_identity > 0 => {
-                let partial = Completeness::Partial(ReasonCode::MalformedResponse);
-                self.end(read, partial, &ids).await
+                let (mut read, reason) = (read, ReasonCode::MalformedResponse);
+                let item = of_type(&read.key);
+                read.faults.push((reason, item));
+                self.end(read, Completeness::Partial(reason), &ids).await
             }
             Ok(()) => {
                 let read = self.vanished(read, &key, chosen, &ids).await?;
@@ -130,7 +130,7 @@ impl Backup<'_> {
     async fn read_all(&self, reading: &mut Reading<'_>) -> Result<Result<(), GraphError>, Stop> {
         let contract = reading.contract;
         let contracts = [contract];
-        let full_pass = self.set.is_full_pass;
+        let full_pass = self.is_full();
         let (latest, chosen) = (Arc::clone(&reading.latest), reading.chosen);
         let known = move |contract: &Contract, object: &Json| {
             let Some(observed) = observe::policy(contract, object) else { return false };
@@ -210,7 +210,7 @@ impl Backup<'_> {
         let catalog = &self.tools.catalog;
         self.names.learn(self.run, catalog, &self.session, &prepared).await?;
         reading.read.new_versions += self.store(key, prepared).await?;
-        self.run.backup_write(self.set.id, key, entries).await?;
+        self.write(key, entries).await?;
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Backup<'_> {
             let captured = capture::store(self.run, &self.vault, &self.names, &prepared).await?;
             let entries =
                 captured.into_iter().map(|one| BackupEntry::Captured(Box::new(one))).collect();
-            let written = self.run.backup_write(self.set.id, key, entries).await?;
+            let written = self.write(key, entries).await?;
             new_versions += written.new_versions;
             // Collected as garbage in between, or sealed anew: from the start with those.
             let mut place = 0;
@@ -265,7 +265,7 @@ impl Backup<'_> {
             entries.push(BackupEntry::Failed { graph_id, name, reason, graph_request_id });
         }
         if !entries.is_empty() {
-            self.run.backup_write(self.set.id, key, entries).await?;
+            self.write(key, entries).await?;
         }
         Ok(read)
     }
@@ -335,13 +335,8 @@ impl Backup<'_> {
         completeness: Completeness,
         ids: &BTreeSet<String>,
     ) -> Read {
-        let mut hash = Sha256::new();
-        for id in ids {
-            hash.update(id.as_bytes());
-            hash.update([0]);
-        }
         let listed = u64::try_from(ids.len()).unwrap_or(u64::MAX);
-        let digest = hex(&hash.finalize());
+        let digest = observe::digest(ids.iter());
         let said = completeness.reason();
         // The inventory may not believe it: too much is gone at once (ruling 22).
         let completeness =
@@ -349,17 +344,24 @@ impl Backup<'_> {
         if said.is_none()
             && let Some(reason) = completeness.reason()
         {
-            let item = FailedItem {
-                policy_type: Some(read.key.clone()),
-                graph_id: None,
-                name: None,
-                graph_request_id: None,
-                permission: None,
-            };
+            let item = of_type(&read.key);
             read.faults.push((reason, item));
         }
-        self.run.backup_type(self.set.id, &read.key, &completeness, listed).await?;
+        if let Target::Set(set) = self.target {
+            self.run.backup_type(set.id, &read.key, &completeness, listed).await?;
+        }
         Ok(read)
+    }
+}
+
+/// A fault of a type as a whole.
+fn of_type(key: &PolicyType) -> FailedItem {
+    FailedItem {
+        policy_type: Some(key.clone()),
+        graph_id: None,
+        name: None,
+        graph_request_id: None,
+        permission: None,
     }
 }
 

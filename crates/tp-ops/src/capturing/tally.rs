@@ -1,7 +1,10 @@
-//! What a backup has done so far, for its words and its end.
+//! What a run has captured so far, for its words and its end.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tp_domain::completeness::Completeness;
+use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
 use tp_domain::run::{Failure, RunStep};
 
@@ -12,9 +15,11 @@ const MOST_ITEMS: usize = 100;
 
 /// What has been done.
 #[derive(Debug)]
-pub(super) struct Tally {
-    pub(super) failures: Vec<Failure>,
-    number: u64,
+pub(crate) struct Tally {
+    pub(crate) failures: Vec<Failure>,
+    /// What each type that could not be read to its end failed with.
+    pub(crate) types_failed: BTreeMap<PolicyType, ReasonCode>,
+    number: Option<u64>,
     types: usize,
     done: usize,
     complete_before: usize,
@@ -24,11 +29,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn new(number: u64, steps: &[RunStep]) -> Self {
+    pub(crate) fn new(number: Option<u64>, steps: &[RunStep]) -> Self {
         let complete = |step: &&RunStep| step.completeness == Some(Completeness::Complete);
         let complete_before = steps.iter().filter(complete).count();
         Self {
             failures: Vec::new(),
+            types_failed: BTreeMap::new(),
             number,
             types: steps.len(),
             done: complete_before,
@@ -39,7 +45,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn phase(&self) -> String {
+    pub(crate) fn phase(&self) -> String {
         format!("Reading policy types in full: {} of {}", self.done, self.types)
     }
 
@@ -49,6 +55,9 @@ impl Tally {
         self.new_versions += read.new_versions;
         self.unread += usize::from(read.faults.iter().any(|(_, item)| item.graph_id.is_none()));
         for (code, item) in read.faults {
+            if item.graph_id.is_none() {
+                self.types_failed.insert(read.key.clone(), code);
+            }
             match self.failures.iter_mut().find(|failure| failure.code == code) {
                 Some(failure) => {
                     failure.count += 1;
@@ -66,7 +75,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn context(&self) -> Value {
+    pub(crate) fn context(&self) -> Value {
         json!({
             "backup": self.number,
             "new_versions": self.new_versions,
@@ -77,7 +86,7 @@ impl Tally {
 
     /// The reason when nothing at all was read and all of it may work later: then the run is tried again
     /// as a whole.
-    pub(super) fn wholly_unlucky(&self, succeeded: u64) -> Option<ReasonCode> {
+    pub(crate) fn wholly_unlucky(&self, succeeded: u64) -> Option<ReasonCode> {
         let nothing = self.complete_before == 0 && succeeded == 0 && self.unread > 0;
         let passing = |failure: &Failure| failure.code.retry() == RetryClass::Transient;
         if nothing && self.unread == self.types && self.failures.iter().all(passing) {

@@ -5,6 +5,7 @@ pub(crate) mod backups;
 pub(crate) mod compare;
 pub(crate) mod connection;
 pub(crate) mod consent;
+pub(crate) mod coverage;
 pub(crate) mod error;
 pub(crate) mod login;
 pub(crate) mod notifications;

@@ -28,6 +28,7 @@ pub mod permissions;
 pub mod readable;
 pub mod readback;
 pub mod reading;
+pub mod references;
 pub mod registry;
 pub mod schema;
 pub mod secrets;

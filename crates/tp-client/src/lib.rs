@@ -127,6 +127,12 @@ impl Client {
     }
 
     async fn read(response: reqwest::Response) -> Result<Value, ClientError> {
+        let body = Self::body(response).await?;
+        serde_json::from_slice(&body).map_err(|_| ClientError::NotOurs)
+    }
+
+    /// The body of an answer that is good.
+    async fn body(response: reqwest::Response) -> Result<Vec<u8>, ClientError> {
         let status = response.status();
         let mut response = response;
         let mut body = Vec::new();
@@ -136,10 +142,10 @@ impl Client {
             }
             body.extend_from_slice(&chunk);
         }
-        let value: Value = serde_json::from_slice(&body).map_err(|_| ClientError::NotOurs)?;
         if status.is_success() {
-            return Ok(value);
+            return Ok(body);
         }
+        let value: Value = serde_json::from_slice(&body).map_err(|_| ClientError::NotOurs)?;
         let text =
             |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let errors =
@@ -168,6 +174,12 @@ impl Client {
     /// GET.
     pub async fn get(&self, path: &str) -> Result<Value, ClientError> {
         Self::read(self.send(Method::GET, path, None, &[]).await?).await
+    }
+
+    /// GET, as the text that came: for JSON whose numbers [`Value`] would round.
+    pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let body = Self::body(self.send(Method::GET, path, None, &[]).await?).await?;
+        String::from_utf8(body).map_err(|_| ClientError::NotOurs)
     }
 
     /// POST with a JSON body; `key` makes a repeat safe.
@@ -285,6 +297,8 @@ mod tests {
         let client = Client::new(&server, None).unwrap();
         assert_eq!(client.list("/list", 100).await.unwrap().len(), 4);
         assert_eq!(client.list("/list", 3).await.unwrap().len(), 3);
+        assert!(client.get_text("/list").await.unwrap().starts_with("{\"data\":"));
+        assert_eq!(client.get_text("/no").await.unwrap_err().to_string(), "forbidden: no");
         let refused = client.get("/no").await.unwrap_err();
         assert_eq!(refused.to_string(), "forbidden: no");
         assert!(

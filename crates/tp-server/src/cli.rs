@@ -1,11 +1,13 @@
 //! The command line (INTERFACE §1).
 
+mod backup;
 mod tenant;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use backup::{BackupCommand, PolicyCommand};
 pub(crate) use tenant::{CertificateCommand, CredentialArgs, TenantCommand};
 
 /// Watches device policy of Microsoft Intune tenants.
@@ -83,9 +85,12 @@ pub(crate) enum Command {
     /// Tenants of a server
     #[command(subcommand)]
     Tenant(TenantCommand),
-    /// Policies of a tenant
+    /// Policies of a tenant, their versions and what changed
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Backup sets of a tenant
+    #[command(subcommand)]
+    Backup(BackupCommand),
     /// What starts by itself, in a tenant or in the workspace
     #[command(subcommand)]
     Schedule(ScheduleCommand),
@@ -441,26 +446,5 @@ pub(crate) enum ScheduleCommand {
         schedule: String,
         #[command(flatten)]
         place: PlaceArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Policies of a tenant
-    List {
-        #[command(flatten)]
-        tenant: TenantArgs,
-        /// A policy type's key
-        #[arg(long = "type")]
-        types: Vec<String>,
-        /// Part of the name
-        #[arg(long)]
-        query: Option<String>,
-        /// Only those that the latest complete sync did not see
-        #[arg(long)]
-        missing: bool,
-        /// At most so many
-        #[arg(long, default_value_t = 100)]
-        limit: usize,
     },
 }

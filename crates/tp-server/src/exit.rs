@@ -11,6 +11,7 @@ pub(crate) const NOT_PERMITTED: u8 = 5;
 pub(crate) const NOT_FOUND: u8 = 6;
 pub(crate) const CONFLICT: u8 = 7;
 pub(crate) const PARTIALLY: u8 = 8;
+pub(crate) const DIFFERENCES: u8 = 9;
 pub(crate) const UNAVAILABLE: u8 = 10;
 pub(crate) const CANCELED: u8 = 11;
 pub(crate) const TIMEOUT: u8 = 124;

@@ -43,6 +43,7 @@ async fn run(cli: Cli, environment: Environment) -> u8 {
         Command::Run(command) => client::run(command, &environment).await,
         Command::Tenant(command) => client::tenant(command, &environment).await,
         Command::Policy(command) => client::policy(command, &environment).await,
+        Command::Backup(command) => client::backup(command, &environment).await,
         Command::Schedule(command) => client::schedule(command, &environment).await,
         Command::Api { server, method, path, input } => {
             client::api(&server, &method, &path, input.as_deref(), &environment).await
@@ -135,6 +136,7 @@ async fn here(
         Command::Run(_)
         | Command::Tenant(_)
         | Command::Policy(_)
+        | Command::Backup(_)
         | Command::Schedule(_)
         | Command::Api { .. } => {
             unreachable!("handled before");

@@ -35,6 +35,29 @@ const GET: &str =
 pub(crate) const TYPES: &str = "\
 SELECT policy_type, state, reason, permission, listed FROM backup_types
 WHERE scope_id = $1 AND set_id = $2 ORDER BY policy_type";
+
+const TALLY: &str = "\
+SELECT policy_type, state, count(*) AS n FROM backup_items
+WHERE scope_id = $1 AND set_id = $2 GROUP BY policy_type, state ORDER BY policy_type, state";
+
+/// How many policies of one type are in one state in a set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupTally {
+    /// The type.
+    pub policy_type: PolicyType,
+    /// The state.
+    pub state: BackupItemState,
+    /// How many.
+    pub count: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct TallyRow {
+    policy_type: String,
+    state: String,
+    n: i64,
+}
+
 /// Which policies of a set are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BackupItemFilter {
@@ -201,6 +224,24 @@ impl TenantScope<ViewBackups> {
         let rows: Vec<TypeRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// How many policies of each type are in each state in a set.
+    pub async fn backup_tally(&self, set: BackupId) -> Result<Vec<BackupTally>, StoreError> {
+        let stmt = stmt!(TALLY, self.scope_id().uuid(), set.uuid());
+        let rows: Vec<TallyRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        let bad = |column| bad_row("backup_items", column);
+        rows.into_iter()
+            .map(|row| {
+                Ok(BackupTally {
+                    policy_type: PolicyType::new(&row.policy_type)
+                        .map_err(|_| bad("policy_type"))?,
+                    state: row.state.parse().map_err(|_| bad("state"))?,
+                    count: u64::try_from(row.n).map_err(|_| bad("count"))?,
+                })
+            })
+            .collect()
     }
 
     /// A page of the policies of a set.

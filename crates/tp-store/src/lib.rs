@@ -79,7 +79,7 @@ use tp_domain::time::Timestamp;
 pub use account::{FRESH, OwnAccount, SessionSeen};
 pub use actions::{Cancel, RetryOnly};
 pub use backup_care::{BackupChanged, BackupHeld};
-pub use backup_reads::{BackupItemFilter, BackupItemPage};
+pub use backup_reads::{BackupItemFilter, BackupItemPage, BackupTally};
 pub use backups::{BackupEnd, BackupEntry, BackupWritten, OpenBackup};
 pub use captures::capture_key;
 pub use certificate::{CertificateCredential, CertificateError};

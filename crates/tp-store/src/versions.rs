@@ -229,8 +229,16 @@ impl TenantScope<ViewBackups> {
         &self,
         version: &PolicyVersion,
     ) -> Result<Option<PolicyId>, StoreError> {
-        let (key, id) = (version.policy_type.as_str(), version.graph_id.as_str());
-        let stmt = stmt!(POLICY, self.scope_id().uuid(), key, id);
+        self.policy_known(&version.policy_type, &version.graph_id).await
+    }
+
+    /// The policy of the inventory with that type and Graph id.
+    pub async fn policy_known(
+        &self,
+        policy_type: &PolicyType,
+        graph_id: &str,
+    ) -> Result<Option<PolicyId>, StoreError> {
+        let stmt = stmt!(POLICY, self.scope_id().uuid(), policy_type.as_str(), graph_id);
         let row: Option<PolicyRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
         Ok(row.map(|row| PolicyId::from_uuid(row.id)))

@@ -1,12 +1,17 @@
 //! Two versions, of one tenant or of two, and what differs between them: for the page and the API.
 
+use std::sync::Arc;
+
 use tp_catalog::compare::{CompareError, Comparison, Diff, Side};
 use tp_catalog::content::{VersionContent, names_of};
 use tp_catalog::definitions::Definitions;
+use tp_catalog::registry::Catalog;
 use tp_catalog::tree::Tree;
 use tp_domain::access::{Capability, ViewBackups};
 use tp_domain::ids::{PolicyId, VersionId};
+use tp_domain::policy::Policy;
 use tp_domain::tenant::Tenant;
+use tp_domain::time::Timestamp;
 use tp_domain::version::PolicyVersion;
 use tp_store::{TenantRef, TenantScope};
 
@@ -14,7 +19,7 @@ use crate::app::App;
 use crate::contents::{self, Unreadable};
 use crate::error::WebError;
 
-/// How a side is named in an address: `version:ID`, `latest:POLICY`, and before it, for another tenant,
+/// How a side is named in an address: `version:ID`, `live:POLICY`, and before it, for another tenant,
 /// `SLUG/`.
 pub(crate) const FORM: &str =
     "version:ID or live:POLICY, and TENANT/ before it for a policy of another tenant";
@@ -50,10 +55,44 @@ impl Asked {
     }
 }
 
+/// Whether a policy was changed in Intune after its newest capture, as far as the inventory knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// The inventory has seen a later change.
+    Changed,
+    /// The inventory has seen no later change.
+    Same,
+    /// The listing of the type does not tell.
+    NotTold,
+}
+
+impl Since {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Changed => "changed",
+            Self::Same => "same",
+            Self::NotTold => "not_told",
+        }
+    }
+
+    /// Compares what the inventory and the capture know of the last change.
+    pub(crate) fn of(policy: &Policy, version: &PolicyVersion) -> Self {
+        let captured = version.modified_text.as_deref().and_then(Timestamp::parse);
+        match (policy.observed.modified_at, captured) {
+            (Some(seen), Some(captured)) if seen > captured => Self::Changed,
+            (Some(_), Some(_)) => Self::Same,
+            _ => Self::NotTold,
+        }
+    }
+}
+
 /// One side, read.
 pub(crate) struct Loaded {
     pub(crate) tenant: Tenant,
     pub(crate) version: PolicyVersion,
+    /// The policy whose newest capture stands for what is live.
+    pub(crate) live: Option<Policy>,
     pub(crate) content: Result<VersionContent, Unreadable>,
     with_scripts: bool,
 }
@@ -66,14 +105,16 @@ pub(crate) async fn load(
 ) -> Result<Loaded, WebError> {
     let place = asked.tenant.clone().unwrap_or(TenantRef::Id(here.tenant().id));
     let scope = app.store.enter::<ViewBackups>(here.actor(), &place).await?;
-    let version = match asked.what {
-        What::Version(id) => scope.version_get(id).await?,
-        What::Newest(policy) => scope.version_newest(policy).await?,
+    let (version, live) = match asked.what {
+        What::Version(id) => (scope.version_get(id).await?, None),
+        What::Newest(policy) => {
+            (scope.version_newest(policy).await?, scope.policy_get(policy).await?)
+        }
     };
     let version = version.ok_or(WebError::NotFound)?;
     let content = contents::read(app, &scope, &version).await?;
     let with_scripts = scope.may(Capability::ScriptsViewContent);
-    Ok(Loaded { tenant: scope.tenant().clone(), version, content, with_scripts })
+    Ok(Loaded { tenant: scope.tenant().clone(), version, live, content, with_scripts })
 }
 
 /// Why two sides were not compared.
@@ -87,50 +128,84 @@ pub(crate) enum NotCompared {
     NoContract,
 }
 
-/// Compares them.
-pub(crate) fn run(app: &App, left: &Loaded, right: &Loaded) -> Result<Diff, NotCompared> {
+/// What was compared.
+pub(crate) struct Compared {
+    pub(crate) diff: Diff,
+    /// Whether the values of scripts are left out of it.
+    pub(crate) scripts_hidden: bool,
+}
+
+/// Compares them. The outer error is the machine's.
+pub(crate) async fn run(
+    app: &App,
+    left: &Loaded,
+    right: &Loaded,
+) -> Result<Result<Compared, NotCompared>, WebError> {
     let contents = [left, right].map(|side| side.content.as_ref());
     let [Ok(one), Ok(two)] = contents else {
         let fault = contents.into_iter().find_map(Result::err);
-        return Err(fault.map_or(NotCompared::NoContract, |fault| NotCompared::Unreadable(*fault)));
+        return Ok(Err(
+            fault.map_or(NotCompared::NoContract, |fault| NotCompared::Unreadable(*fault))
+        ));
     };
-    let contract = app.catalog.contract(&left.version.policy_type);
-    let contract = contract.ok_or(NotCompared::NoContract)?;
-    let (left_names, right_names) = (names_of(&left.version.names), names_of(&right.version.names));
-    let (left_object, right_object) = (Tree::from(&one.object), Tree::from(&two.object));
-    let (left_assigned, right_assigned) =
-        (one.assignments.as_ref().map(Tree::from), two.assignments.as_ref().map(Tree::from));
-    let comparison = Comparison {
-        contract,
-        definitions: &Definitions::default(),
-        across_tenants: left.tenant.id != right.tenant.id,
-    };
-    let side = |policy_type, object, assignments, names| Side {
-        policy_type,
-        object,
-        assignments,
-        names,
+    let (catalog, across_tenants) = (Arc::clone(&app.catalog), left.tenant.id != right.tenant.id);
+    let sides = [(left.version.clone(), one.clone()), (right.version.clone(), two.clone())];
+    let scripts_hidden = !(left.with_scripts && right.with_scripts);
+    let diff = contents::off_thread(move || differences(&catalog, &sides, across_tenants)).await?;
+    Ok(diff.map(|mut diff| {
+        if scripts_hidden {
+            diff.withhold_restricted();
+        }
+        Compared { diff, scripts_hidden }
+    }))
+}
+
+fn differences(
+    catalog: &Catalog,
+    sides: &[(PolicyVersion, VersionContent); 2],
+    across_tenants: bool,
+) -> Result<Diff, NotCompared> {
+    let contract = catalog.contract(&sides[0].0.policy_type).ok_or(NotCompared::NoContract)?;
+    let names = sides.each_ref().map(|(version, _)| names_of(&version.names));
+    let objects = sides.each_ref().map(|(_, content)| Tree::from(&content.object));
+    let assigned =
+        sides.each_ref().map(|(_, content)| content.assignments.as_ref().map(Tree::from));
+    let side = |at: usize| Side {
+        policy_type: sides[at].0.policy_type.as_str(),
+        object: &objects[at],
+        assignments: assigned[at].as_ref(),
+        names: &names[at],
         unread: &[],
     };
-    let diff = comparison.run(
-        &side(left.version.policy_type.as_str(), &left_object, left_assigned.as_ref(), &left_names),
-        &side(
-            right.version.policy_type.as_str(),
-            &right_object,
-            right_assigned.as_ref(),
-            &right_names,
-        ),
-    );
-    let mut diff = diff.map_err(NotCompared::Compare)?;
-    if !(left.with_scripts && right.with_scripts) {
-        diff.withhold_restricted();
+    let comparison = Comparison { contract, definitions: &Definitions::default(), across_tenants };
+    let mut diff = comparison.run(&side(0), &side(1)).map_err(NotCompared::Compare)?;
+    // A place that was a script when it was captured stays one, whatever today's contract says.
+    let places: Vec<&String> =
+        sides.iter().flat_map(|(_, content)| &content.found.restricted).collect();
+    for entry in diff.entries.iter_mut().chain(&mut diff.technical) {
+        let own = [Some(&entry.pointer), entry.left_pointer.as_ref()];
+        let of = |place: &str| {
+            own.into_iter().flatten().any(|own| is_in(own, place) || is_in(place, own))
+        };
+        entry.restricted |= places.iter().any(|place| of(place));
     }
     Ok(diff)
+}
+
+/// Whether a pointer is that place or lies within it.
+fn is_in(pointer: &str, place: &str) -> bool {
+    pointer.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_holds_what_lies_in_it() {
+        assert!(is_in("/a/b", "/a") && is_in("/a", "/a") && is_in("/a", ""));
+        assert!(!is_in("/ab", "/a") && !is_in("/a", "/a/b"));
+    }
 
     #[test]
     fn sides_are_read_strictly() {

@@ -66,6 +66,13 @@ impl Unreadable {
     }
 }
 
+/// Work on contents, which may be large, off the threads that serve others.
+pub(crate) async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, WebError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| WebError::Internal)
+}
+
 /// Reads what a version holds. The outer error is the database's.
 pub(crate) async fn read(
     app: &App,
@@ -86,7 +93,13 @@ pub(crate) async fn read(
         copy: place.copy,
     };
     Ok(match app.contents.read(place, &keys).await {
-        Ok(json) => VersionContent::read(json).map_err(|_| Unreadable::Form),
+        Ok(json) => match VersionContent::read(json) {
+            // A content of another type in this place is not what was stored.
+            Ok(content) if content.policy_type != version.policy_type.as_str() => {
+                Err(Unreadable::Fault(ContentFault::Damaged))
+            }
+            read => read.map_err(|_| Unreadable::Form),
+        },
         Err(fault) => Err(Unreadable::Fault(fault)),
     })
 }

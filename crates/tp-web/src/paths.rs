@@ -58,6 +58,10 @@ pub(crate) fn compare(tenant: &Tenant, left: VersionId, right: VersionId) -> Str
     format!("{}?left=version:{left}&right=version:{right}", compare_page(tenant))
 }
 
+pub(crate) fn coverage(tenant: &Tenant) -> String {
+    format!("/t/{}/coverage", tenant.slug)
+}
+
 /// All policy types, or what of them works in a tenant.
 pub(crate) fn policy_types(tenant: Option<&Tenant>) -> String {
     tenant.map_or_else(

@@ -146,7 +146,7 @@ fn account_pages() -> Vec<Route> {
 }
 
 fn backup_pages() -> Vec<Route> {
-    use pages::{backup, backups, compare, version, versions};
+    use pages::{backup, backups, compare, coverage, version, versions};
     let (see, change) = (needs::<ViewBackups>(), needs::<DeleteBackups>());
     vec![
         show("/t/{tenant}/backups", see, get(backups::show)),
@@ -159,6 +159,7 @@ fn backup_pages() -> Vec<Route> {
         show("/t/{tenant}/versions/{id}/json", see, get(version::json)),
         show("/t/{tenant}/policies/{id}/versions", see, get(versions::show)),
         show("/t/{tenant}/compare", see, get(compare::show)),
+        show("/t/{tenant}/coverage", needs::<ViewInventory>(), get(coverage::show)),
     ]
 }
 
@@ -345,6 +346,7 @@ fn backup_api() -> Vec<Route> {
         ),
         show("/api/v1/tenants/{tenant}/versions/{id}", see, get(b::version)),
         show("/api/v1/tenants/{tenant}/compare", see, get(b::compare)),
+        show("/api/v1/tenants/{tenant}/dependencies", see, get(api::dependencies::list)),
     ]
 }
 

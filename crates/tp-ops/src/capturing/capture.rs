@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tp_catalog::content::VersionContent;
 use tp_catalog::contract::Contract;
-use tp_catalog::names::kind_of;
+use tp_catalog::references;
 use tp_catalog::registry::Catalog;
 use tp_catalog::secrets::{self, Redactions};
 use tp_domain::json::Json;
@@ -98,18 +98,8 @@ fn references(
     if let (Some(members), Some(assignments)) = (object.as_object_mut(), assignments) {
         members.insert(ASSIGNMENTS, Json::from(assignments));
     }
-    let mut found = BTreeSet::new();
-    for reference in &contract.references {
-        for pointer in reference.at.find(&object) {
-            let id = object.pointer(&pointer).and_then(Json::as_str);
-            let Some(id) = id.filter(|_| reference.when.holds(&object, &pointer)) else { continue };
-            let mut prefixes = reference.prefixes.iter();
-            let id = prefixes.find_map(|prefix| id.strip_prefix(prefix.as_str())).unwrap_or(id);
-            if !id.is_empty() && !reference.words.iter().any(|word| word == id) {
-                found.insert((kind_of(&reference.to).to_owned(), id.to_owned()));
-            }
-        }
-    }
+    let found = references::references(contract, &object);
+    let found = found.into_iter().map(|one| (one.kind, one.id)).collect();
     let taken = object.as_object_mut().filter(|_| had).and_then(|all| all.remove(ASSIGNMENTS));
     let assignments = match taken {
         Some(Json::Array(assignments)) => Some(assignments),

@@ -1,5 +1,6 @@
 //! Verbs that talk to a server.
 
+mod backups;
 mod tenants;
 mod watch;
 
@@ -10,13 +11,12 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tp_client::{Client, ClientError};
 
-use crate::cli::{
-    PlaceArgs, PolicyCommand, RetryOnly, RunCommand, ScheduleCommand, ServerArgs, TenantArgs,
-};
+use crate::cli::{PlaceArgs, RetryOnly, RunCommand, ScheduleCommand, ServerArgs, TenantArgs};
 use crate::environment::Environment;
 use crate::exit;
 use crate::output::{self, Column, text};
 
+pub(crate) use backups::{backup, policy};
 pub(crate) use tenants::tenant;
 
 /// Why a verb ended without its answer.
@@ -275,32 +275,6 @@ pub(crate) async fn schedule(
         }
     };
     output::list(&found, SCHEDULE_COLUMNS, "/id", place.tenant.server.output.output);
-    Ok(exit::DONE)
-}
-
-const POLICY_COLUMNS: &[Column] = &[
-    ("name", |policy| text(policy, "/name")),
-    ("type", |policy| text(policy, "/type")),
-    ("platform", |policy| text(policy, "/platform")),
-    ("modified", |policy| text(policy, "/modified_at")),
-    ("missing", |policy| text(policy, "/missing")),
-    ("graph id", |policy| text(policy, "/graph_id")),
-];
-
-/// The `policy` verbs.
-pub(crate) async fn policy(
-    command: PolicyCommand,
-    environment: &Environment,
-) -> Result<u8, VerbError> {
-    let PolicyCommand::List { tenant, types, query: name, missing, limit } = command;
-    let client = client(&tenant.server, environment)?;
-    let slug = tenant_of(&tenant, environment)?;
-    let name: Vec<String> = name.into_iter().collect();
-    let missing: Vec<String> = missing.then(|| "true".to_owned()).into_iter().collect();
-    let filters = [("type", &types[..]), ("q", &name[..]), ("missing", &missing[..])];
-    let path = format!("/api/v1/tenants/{slug}/policies?{}", query(&filters, limit));
-    let policies = client.list(&path, limit).await?;
-    output::list(&policies, POLICY_COLUMNS, "/graph_id", tenant.server.output.output);
     Ok(exit::DONE)
 }
 

@@ -104,6 +104,9 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         assert_eq!((run.state.outcome(), run.counts.succeeded), (Outcome::Succeeded, 2));
         let types = scope.backup_types(found.id).await.unwrap();
         assert_eq!((types.len(), types[0].listed), (1, 2));
+        let tally = scope.backup_tally(found.id).await.unwrap();
+        assert_eq!(tally.len(), 1, "{tally:?}");
+        assert_eq!((tally[0].state, tally[0].count), (BackupItemState::Captured, 2));
         let filter = BackupItemFilter { limit: 1, ..BackupItemFilter::default() };
         let page = scope.backup_items(found.id, &filter).await.unwrap();
         assert_eq!((page.items.len(), page.has_more), (1, true));
@@ -118,6 +121,8 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         let foreign = world.scope::<ViewBackups>("fabrikam").await;
         assert!(foreign.backup_list(None, 10).await.unwrap().is_empty(), "{}", world.db.name());
         assert!(foreign.version_get(version.id).await.unwrap().is_none());
+        assert!(foreign.backup_tally(found.id).await.unwrap().is_empty());
+        assert_eq!(scope.policy_known(&key(TYPE), "a").await.unwrap(), None);
         assert!(foreign.backup_items(found.id, &filter).await.unwrap().items.is_empty());
     }
 }

@@ -135,7 +135,7 @@ async fn groups_feed_the_directory_cache() {
         assert!(world.policies("fabrikam").await.group_list().await.unwrap().is_empty());
         let now = world.store().now();
         assert_eq!(claim.groups_forget(now).await.unwrap(), 0, "seen just now");
-        let later = now.plus(std::time::Duration::from_secs(1));
+        let later = now.plus(Duration::from_secs(1));
         assert_eq!(claim.groups_forget(later).await.unwrap(), 1, "{}", world.db.name());
         assert!(world.policies("contoso").await.group_list().await.unwrap().is_empty());
     }

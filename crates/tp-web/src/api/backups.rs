@@ -1,23 +1,29 @@
 //! Backup sets, versions and comparisons.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::response::Response;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
+use tp_catalog::content::VersionContent;
+use tp_catalog::registry::Catalog;
 use tp_domain::access::{Capability, DeleteBackups, ViewBackups, ViewPolicies};
 use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupType};
 use tp_domain::ids::{PolicyId, VersionId};
+use tp_domain::json::Json as Exact;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
 use tp_domain::version::PolicyVersion;
-use tp_store::{BackupItemFilter, TenantRef, TenantScope};
+use tp_store::{BackupItemFilter, BackupTally, TenantRef, TenantScope};
 
 use super::{bad_value, fields, json_body, limit, page, strict};
 use crate::app::App;
-use crate::comparison::{self, Asked, NotCompared};
+use crate::comparison::{self, Asked, NotCompared, Since};
+use crate::contents::off_thread;
 use crate::error::WebError;
 use crate::extract::{Id, InTenant, RequestId};
 use crate::pages::backup::{changed, read_note};
@@ -39,12 +45,18 @@ fn set_json(set: &BackupSet) -> Value {
     })
 }
 
-fn type_json(app: &App, row: &BackupType) -> Value {
+fn type_json(app: &App, row: &BackupType, tally: &[BackupTally]) -> Value {
+    let count = |is_failed: bool| -> u64 {
+        let of_type = tally.iter().filter(|one| one.policy_type == row.policy_type);
+        let fits = |one: &&BackupTally| (one.state == BackupItemState::Failed) == is_failed;
+        of_type.filter(fits).map(|one| one.count).sum()
+    };
     json!({
         "type": row.policy_type.as_str(), "label": app.catalog.label(&row.policy_type),
         "state": row.completeness.state().as_str(),
         "reason_code": row.completeness.reason().map(ReasonCode::as_str),
         "permission": row.completeness.permission(), "listed": row.listed,
+        "saved": count(false), "failed": count(true),
     })
 }
 
@@ -57,7 +69,7 @@ fn item_json(item: &BackupItem) -> Value {
     })
 }
 
-fn version_json(app: &App, version: &PolicyVersion) -> Value {
+pub(super) fn version_json(app: &App, version: &PolicyVersion) -> Value {
     json!({
         "id": version.id.to_string(), "number": version.number,
         "type": version.policy_type.as_str(), "type_label": app.catalog.label(&version.policy_type),
@@ -101,8 +113,9 @@ async fn shown(
 ) -> Result<Value, WebError> {
     let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let types = scope.backup_types(set.id).await?;
+    let tally = scope.backup_tally(set.id).await?;
     let mut object = set_json(&set);
-    object["types"] = types.iter().map(|row| type_json(app, row)).collect();
+    object["types"] = types.iter().map(|row| type_json(app, row, &tally)).collect();
     Ok(object)
 }
 
@@ -258,28 +271,44 @@ async fn numbered(
     found.into_iter().find(|one| one.number == number).ok_or(WebError::NotFound)
 }
 
-/// The facts of a version and what it holds.
+/// The facts of a version and what it holds: JSON that keeps every number as it was written.
 async fn whole(
     app: &App,
     scope: &TenantScope<ViewBackups>,
     version: &PolicyVersion,
-) -> Result<Value, WebError> {
+) -> Result<Response, WebError> {
     let held = content(app, scope, version).await?;
     let scripts = scope.may(Capability::ScriptsViewContent);
-    let contract = app.catalog.contract(&version.policy_type);
-    let read = contract.and_then(|contract| readable(contract, version, &held, scripts));
     let mut object = version_json(app, version);
-    object["payload"] = Value::from(&held.shown(scripts));
-    object["assignment_list"] = held.assignments.as_ref().map_or(Value::Null, Value::from);
+    object["names"] = json!(version.names);
+    let (catalog, version) = (Arc::clone(&app.catalog), version.clone());
+    let text = off_thread(move || answer(&catalog, object, &version, &held, scripts)).await?;
+    let kind = HeaderValue::from_static("application/json");
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn answer(
+    catalog: &Catalog,
+    mut object: Value,
+    version: &PolicyVersion,
+    held: &VersionContent,
+    scripts: bool,
+) -> String {
+    let contract = catalog.contract(&version.policy_type);
+    let read = contract.and_then(|contract| readable(contract, version, held, scripts));
     object["redacted"] = held.found.taken.iter().map(|one| json!(one.pointer)).collect();
     object["withheld"] = if scripts {
         json!([])
     } else {
         held.found.restricted.iter().map(|at| json!(at)).collect()
     };
-    object["names"] = json!(version.names);
     object["readable"] = json!(read);
-    Ok(object)
+    let mut whole = Exact::from(object);
+    if let Some(members) = whole.as_object_mut() {
+        members.insert("payload", held.shown(scripts));
+        members.insert("assignment_list", held.assignments.clone().unwrap_or_default());
+    }
+    whole.to_string()
 }
 
 pub(crate) async fn version_of_policy(
@@ -287,10 +316,10 @@ pub(crate) async fn version_of_policy(
     Path(path): Path<HashMap<String, String>>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, WebError> {
+) -> Result<Response, WebError> {
     strict(query.as_deref(), &[])?;
     let version = numbered(&app, &scope, &path).await?;
-    whole(&app, &scope, &version).await.map(Json)
+    whole(&app, &scope, &version).await
 }
 
 pub(crate) async fn version(
@@ -298,10 +327,10 @@ pub(crate) async fn version(
     Id(id): Id<VersionId>,
     State(app): State<App>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Value>, WebError> {
+) -> Result<Response, WebError> {
     strict(query.as_deref(), &[])?;
     let version = scope.version_get(id).await?.ok_or(WebError::NotFound)?;
-    whole(&app, &scope, &version).await.map(Json)
+    whole(&app, &scope, &version).await
 }
 
 pub(crate) async fn compare(
@@ -317,7 +346,7 @@ pub(crate) async fn compare(
     let (left, right) = (side("left")?, side("right")?);
     let left = comparison::load(&app, &scope, &left).await?;
     let right = comparison::load(&app, &scope, &right).await?;
-    let diff = comparison::run(&app, &left, &right).map_err(|why| match why {
+    let compared = comparison::run(&app, &left, &right).await?.map_err(|why| match why {
         NotCompared::Unreadable(fault) => WebError::Content(fault),
         NotCompared::Compare(error) => {
             WebError::BadRequest(format!("Nothing was compared: {error}."))
@@ -326,10 +355,20 @@ pub(crate) async fn compare(
             WebError::BadRequest("Nothing was compared: the type has no contract here.".to_owned())
         }
     })?;
-    let mut answer = json!(diff);
+    let mut answer = json!(compared.diff);
+    answer["scripts_hidden"] = json!(compared.scripts_hidden);
+    answer["across_tenants"] = json!(left.tenant.id != right.tenant.id);
     for (name, side) in [("left", &left), ("right", &right)] {
         let mut object = version_json(&app, &side.version);
         object["tenant"] = json!(side.tenant.slug.as_str());
+        object["live"] = side.live.as_ref().map_or(Value::Null, |policy| {
+            json!({
+                "policy": policy.id.to_string(),
+                "means": "the newest capture known here; nothing was read from Microsoft Graph",
+                "since_capture": Since::of(policy, &side.version).as_str(),
+                "last_seen_at": policy.last_seen_at.rfc3339(),
+            })
+        });
         answer[name] = object;
     }
     Ok(Json(answer))

@@ -2,9 +2,11 @@
 
 pub(crate) mod backups;
 pub(crate) mod connections;
+pub(crate) mod dependencies;
 pub(crate) mod me;
 pub(crate) mod members;
 pub(crate) mod openapi;
+mod openapi_backups;
 pub(crate) mod policies;
 pub(crate) mod policy_types;
 pub(crate) mod problem;

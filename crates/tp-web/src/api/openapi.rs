@@ -170,29 +170,38 @@ fn said_of_backups(method: &str, path: &str) -> Option<Said> {
     const SIDES: &[(&str, &str)] = &[
         (
             "left",
-            "version:ID or live:POLICY (its newest version); TENANT/ before it for a policy of another tenant.",
+            "version:ID or live:POLICY (its newest version known here: nothing is read from Microsoft Graph); TENANT/ before it for a policy of another tenant.",
         ),
         ("right", "The same for the other side."),
     ];
     let line = |summary, query, answer| Some(Said { summary, query, answer });
     match (method, path.strip_prefix("/api/v1/tenants/{tenant}")?) {
-        ("GET", "/backups") => line("Backup sets, newest first", PAGE, "Page"),
+        ("GET", "/backups") => line("Backup sets, newest first", PAGE, "BackupPage"),
         ("GET", "/backups/{id}") => {
-            line("One backup set with its completeness by type", &[], "Object")
+            line("One backup set with its completeness by type", &[], "Backup")
         }
-        ("PATCH", "/backups/{id}") => line("Note or pin a backup set", &[], "Object"),
+        ("PATCH", "/backups/{id}") => line("Note or pin a backup set", &[], "Backup"),
         ("DELETE", "/backups/{id}") => {
             line("Delete a backup set that is not pinned", &[], "Object")
         }
-        ("GET", "/backups/{id}/items") => line("The policies of a backup set", ITEMS, "Page"),
+        ("GET", "/backups/{id}/items") => {
+            line("The policies of a backup set", ITEMS, "BackupItemPage")
+        }
         ("GET", "/policies/{id}/versions") => {
-            line("Versions of a policy, newest first", PAGE, "Page")
+            line("Versions of a policy, newest first", PAGE, "VersionPage")
         }
         ("GET", "/policies/{id}/versions/{number}") => {
-            line("A version of a policy with what it holds", &[], "Object")
+            line("A version of a policy with what it holds", &[], "VersionContent")
         }
-        ("GET", "/versions/{id}") => line("A version by its id with what it holds", &[], "Object"),
-        ("GET", "/compare") => line("What differs between two versions", SIDES, "Object"),
+        ("GET", "/versions/{id}") => {
+            line("A version by its id with what it holds", &[], "VersionContent")
+        }
+        ("GET", "/compare") => line("What differs between two versions", SIDES, "Diff"),
+        ("GET", "/dependencies") => line(
+            "What a policy refers to, by its newest version",
+            &[("policy", "The policy's id.")],
+            "Dependencies",
+        ),
         _ => None,
     }
 }
@@ -489,7 +498,7 @@ fn schemas() -> Value {
             "policy_type": text(), "state": words(StepState::ALL.iter().map(|word| word.as_str()).collect()), "listed": count(),
         }},
     });
-    for more in [schedule_schemas(), connection_schemas()] {
+    for more in [schedule_schemas(), connection_schemas(), super::openapi_backups::schemas()] {
         if let (Value::Object(all), Value::Object(more)) = (&mut all, more) {
             all.extend(more);
         }

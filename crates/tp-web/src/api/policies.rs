@@ -4,16 +4,18 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use serde_json::{Value, json};
-use tp_domain::access::{ViewInventory, ViewPolicies};
+use tp_catalog::capabilities::capabilities;
+use tp_domain::access::{Capability, ViewInventory, ViewPolicies, ViewTenant};
 use tp_domain::ids::PolicyId;
 use tp_domain::policy::{Policy, PolicyType};
 use tp_domain::time::Timestamp;
-use tp_store::{PolicyFilter, PolicySort, PolicyStateFilter};
+use tp_store::{PolicyFilter, PolicySort, PolicyStateFilter, TenantRef};
 
 use super::{bad_value, limit, page, strict};
 use crate::app::App;
 use crate::error::WebError;
 use crate::extract::{Id, InTenant};
+use crate::grants::granted;
 
 fn policy_json(app: &App, policy: &Policy) -> Value {
     let seen = &policy.observed;
@@ -99,11 +101,20 @@ pub(crate) async fn coverage(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &[])?;
+    let granted = if scope.may(Capability::TenantView) {
+        let tenant = TenantRef::Id(scope.tenant().id);
+        granted(&app.store.enter::<ViewTenant>(scope.actor(), &tenant).await?).await?
+    } else {
+        None
+    };
     let data = scope
         .coverage()
         .await?
         .iter()
         .map(|row| {
+            let contract = app.catalog.contract(&row.policy_type);
+            let can = contract.map(|contract| capabilities(contract, granted.as_deref()));
+            let can = can.as_ref();
             json!({
                 "type": row.policy_type.as_str(), "label": app.catalog.label(&row.policy_type),
                 "state": row.completeness.state().as_str(),
@@ -112,6 +123,12 @@ pub(crate) async fn coverage(
                 "listed": row.listed, "missing": row.missing,
                 "synced_at": row.synced_at.rfc3339(),
                 "complete_at": row.complete_at.map(Timestamp::rfc3339),
+                "backup": can.map(|can| can.backup.as_str()),
+                "restore": can.map(|can| can.restore.as_str()),
+                "reading": can.map(|can| can.reading.as_str()),
+                "writing": can.map(|can| can.writing.as_str()),
+                "missing_to_read": can.map(|can| &can.missing_to_read),
+                "missing_to_write": can.map(|can| &can.missing_to_write),
             })
         })
         .collect();

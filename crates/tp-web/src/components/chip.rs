@@ -183,9 +183,10 @@ pub(crate) fn unknown(word: &str) -> Markup {
     chip("queued", icon::clock(), word)
 }
 
-/// How a backup set stands.
-pub(crate) fn backup_set(state: BackupState) -> Markup {
+/// How a backup set stands. One that is not ended is at work, or its run ended in the middle of it.
+pub(crate) fn backup_set(state: BackupState, at_work: bool) -> Markup {
     match state {
+        BackupState::Creating if !at_work => chip("partial", icon::ring_alert(), "Unfinished"),
         BackupState::Creating => chip("running", icon::ring(), "Being made"),
         BackupState::Complete => chip("succeeded", icon::tick(), "Complete"),
         BackupState::Partial => chip("partial", icon::triangle(), "Partial"),

@@ -45,6 +45,8 @@ pub(crate) enum Place {
     PolicyTypes,
     /// Its backups.
     Backups,
+    /// What of it is seen and protected.
+    Coverage,
     /// How it is reached.
     Connection,
     /// Its operations.
@@ -222,6 +224,7 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
         Place::Policies => "policies",
         Place::PolicyTypes => "policy-types",
         Place::Backups => "backups",
+        Place::Coverage => "coverage",
         Place::Operations => "operations",
         Place::Connection => "settings/connection",
         Place::Schedules => "schedules",
@@ -267,6 +270,7 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
                 p.group { "Inventory" }
                 ul {
                     (link(paths::policies(tenant), "Policies", Place::Policies))
+                    (link(paths::coverage(tenant), "Coverage", Place::Coverage))
                     (link(paths::policy_types(Some(tenant)), "Policy types", Place::PolicyTypes))
                 }
                 p.group { "Protection" }

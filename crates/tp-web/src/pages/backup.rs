@@ -12,7 +12,8 @@ use tp_domain::completeness::Completeness;
 use tp_domain::policy::PolicyType;
 use tp_domain::retention::KeepReason;
 use tp_store::{
-    BackupChanged, BackupItemFilter, BackupItemPage, HowStarted, TenantRef, TenantScope,
+    BackupChanged, BackupItemFilter, BackupItemPage, BackupTally, HowStarted, StoreError,
+    TenantRef, TenantScope,
 };
 
 use super::backups::title;
@@ -81,6 +82,8 @@ pub(crate) async fn show(
     let (filter, page, ignored) = asked(&pairs, &app);
     let types = scope.backup_types(set.id).await?;
     let items = scope.backup_items(set.id, &filter).await?;
+    let tally = scope.backup_tally(set.id).await?;
+    let at_work = at_work(&scope, &set).await?;
     let (tenant, heading) = (scope.tenant(), title(&set));
     let path = paths::backup(tenant, number);
     let body = html! {
@@ -91,9 +94,9 @@ pub(crate) async fn show(
         } }
         div.head {
             div { h1 { (heading) } p.sub { "Made " (time(set.created_at, shell.now)) } }
-            div.actions { (verify_button(&scope, &set, &shell)) @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state)) }
+            div.actions { (verify_button(&scope, &set, &shell)) @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state, at_work)) }
         }
-        (standing(&set))
+        (standing(&set, at_work))
         div.split {
             section {
                 h2 { "Policies" }
@@ -109,7 +112,7 @@ pub(crate) async fn show(
             }
         }
         h2 { "By policy type" }
-        (type_part(&app, &types))
+        (type_part(&app, &path, &types, &tally))
     };
     Ok(shell.render(&Page {
         title: &heading,
@@ -120,8 +123,19 @@ pub(crate) async fn show(
     }))
 }
 
+/// Whether the run of a set that is not ended is still at work.
+pub(super) async fn at_work<C>(
+    scope: &TenantScope<C>,
+    set: &BackupSet,
+) -> Result<bool, StoreError> {
+    if set.state != BackupState::Creating {
+        return Ok(false);
+    }
+    Ok(scope.run_get(set.run).await?.is_some_and(|run| run.is_active()))
+}
+
 /// What the state means for whoever wants to go back to this set.
-fn standing(set: &BackupSet) -> Markup {
+fn standing(set: &BackupSet, at_work: bool) -> Markup {
     match set.state {
         BackupState::Complete => html! {},
         BackupState::Partial => {
@@ -130,8 +144,11 @@ fn standing(set: &BackupSet) -> Markup {
         BackupState::Failed => {
             html! { div.banner.bad { p { "Nothing could be backed up. The run says why." } } }
         }
+        BackupState::Creating if at_work => {
+            html! { div.banner { p { "This set is being made. What is in it so far is below." } } }
+        }
         BackupState::Creating => {
-            html! { div.banner.warn { p { "This set is being made, or its run ended before it was done. It does not count as a backup." } } }
+            html! { div.banner.warn { p { "Its run ended before it was done, so this set does not count as a backup. The policies in it are kept." } } }
         }
     }
 }
@@ -277,38 +294,81 @@ fn pager(path: &str, pairs: &Pairs, page: u32, items: &BackupItemPage) -> Markup
     }
 }
 
-/// What is not whole stands open, the rest is folded away.
-fn type_part(app: &App, types: &[BackupType]) -> Markup {
-    let (whole, lacking): (Vec<&BackupType>, Vec<&BackupType>) =
-        types.iter().partition(|row| row.completeness == Completeness::Complete);
+/// Policies of one type that are in the set, and that should be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    saved: u64,
+    lost: u64,
+}
+
+fn count(tally: &[BackupTally], key: &PolicyType) -> Count {
+    let mut count = Count::default();
+    for one in tally.iter().filter(|one| one.policy_type == *key) {
+        match one.state {
+            BackupItemState::Failed => count.lost += one.count,
+            BackupItemState::Captured | BackupItemState::Unchanged => count.saved += one.count,
+        }
+    }
+    count
+}
+
+/// What is not whole stands first, then what has policies; types without any are folded away.
+fn type_part(app: &App, path: &str, types: &[BackupType], tally: &[BackupTally]) -> Markup {
+    let is_whole = |row: &BackupType| {
+        row.completeness == Completeness::Complete && count(tally, &row.policy_type).lost == 0
+    };
+    let (quiet, mut telling): (Vec<&BackupType>, Vec<&BackupType>) =
+        types.iter().partition(|row| is_whole(row) && row.listed == 0);
+    telling.sort_by_key(|row| (is_whole(row), app.catalog.label(&row.policy_type).to_lowercase()));
     html! {
         @if types.is_empty() { p.muted { "No type was looked at yet." } }
-        @if !lacking.is_empty() { (type_table(app, &lacking)) }
-        @if !whole.is_empty() {
-            details open[lacking.is_empty() && whole.len() <= 10] {
-                summary { (whole.len()) " types are complete" }
-                (type_table(app, &whole))
+        @if !telling.is_empty() { (type_table(app, path, &telling, tally)) }
+        @if !quiet.is_empty() {
+            details {
+                summary { (quiet.len()) @if quiet.len() == 1 { " type is" } @else { " types are" } " complete and have no policy" }
+                ul.plain.columns { @for row in &quiet { li { (app.catalog.label(&row.policy_type)) } } }
             }
         }
     }
 }
 
-fn type_table(app: &App, types: &[&BackupType]) -> Markup {
+fn type_table(app: &App, path: &str, types: &[&BackupType], tally: &[BackupTally]) -> Markup {
     html! {
         div.table-wrap { table.cards-on-mobile {
             caption.visually-hidden { "Completeness by policy type" }
-            thead { tr { th scope="col" { "Policy type" } th scope="col" { "Completeness" } th.num scope="col" { "Listed" } } }
-            tbody { @for row in types { tr {
-                td data-l="Policy type" { a href=(paths::policy_type(row.policy_type.as_str())) { (app.catalog.label(&row.policy_type)) } }
-                td data-l="Completeness" { div {
-                    (chip::completeness(&row.completeness))
-                    @if let Some(reason) = row.completeness.reason() { " " a.small.mono href=(paths::reason_code(reason.as_str())) { (reason.as_str()) } }
-                    @if let Some(permission) = row.completeness.permission() { br; span.small { "Missing permission: " code { (permission) } } }
-                } }
-                td.num data-l="Listed" { (format::number(row.listed)) }
-            } } }
+            thead { tr {
+                th scope="col" { "Policy type" } th scope="col" { "Completeness" } th.num scope="col" { "Listed" }
+                th.num scope="col" { "Saved" } th.num scope="col" { "Not saved" } th scope="col" { "Restore" }
+            } }
+            tbody { @for row in types {
+                @let count = count(tally, &row.policy_type);
+                @let label = app.catalog.label(&row.policy_type);
+                tr {
+                    td data-l="Policy type" { a href=(paths::policy_type(row.policy_type.as_str())) { (label) } }
+                    td data-l="Completeness" { (completeness(&row.completeness)) }
+                    td.num data-l="Listed" { (format::number(row.listed)) }
+                    td.num data-l="Saved" { @if count.saved > 0 { a href=(format!("{path}?type={}", row.policy_type)) aria-label={ (format::number(count.saved)) " saved policies of the type " (label) } { (format::number(count.saved)) } } @else { "0" } }
+                    td.num data-l="Not saved" { (format::number(count.lost)) }
+                    td data-l="Restore" { span { @match app.catalog.contract(&row.policy_type) {
+                        Some(contract) => (chip::restore(contract.restore.mode)),
+                        None => "–",
+                    } } }
+                }
+            } }
         } }
     }
+}
+
+/// How much was seen, with the reason and the missing permission.
+pub(super) fn completeness(completeness: &Completeness) -> Markup {
+    html! { div {
+        (chip::completeness(completeness))
+        @if let Some(permission) = completeness.permission() {
+            br; span.small { "Missing permission: " code { (permission) } }
+        } @else if let Some(reason) = completeness.reason() {
+            " " a.small.mono href=(paths::reason_code(reason.as_str())) { (reason.as_str()) }
+        }
+    } }
 }
 
 #[derive(Deserialize)]

@@ -10,9 +10,11 @@ use serde_json::json;
 use tp_domain::access::{Capability, StartBackup, ViewBackups};
 use tp_domain::backup::{BackupSet, BackupState};
 use tp_domain::backup_create::{CreateBackup, LONGEST_NOTE};
+use tp_domain::ids::PolicyId;
 use tp_domain::time::Timestamp;
 use tp_store::{HowStarted, TenantScope};
 
+use super::backup::at_work;
 use super::{one_time, start_sync};
 use crate::api::runs::is_new;
 use crate::app::App;
@@ -48,6 +50,12 @@ pub(crate) async fn show(
     let wanted = usize::try_from(PER_PAGE).unwrap_or(usize::MAX);
     let next = (sets.len() > wanted).then(|| sets[wanted - 1].number);
     sets.truncate(wanted);
+    let mut working = Vec::new();
+    for set in &sets {
+        if at_work(&scope, set).await? {
+            working.push(set.number);
+        }
+    }
     let path = paths::backups(tenant);
     let nights =
         if before.is_none() { scope.backup_list(None, NIGHT_SETS).await? } else { Vec::new() };
@@ -64,7 +72,7 @@ pub(crate) async fn show(
             (empty("No backup yet", "The first backup reads every policy in full. Later ones read again what has changed since. Press Back up now above, or make a schedule.", Some(html! { a.button href=(Home::Tenant(tenant).schedules()) { "View schedules" } })))
         } @else {
             @if !nights.is_empty() { (strip(&nights, shell.now)) }
-            (table(&sets, tenant, shell.now))
+            (table(&sets, &working, tenant, shell.now))
             nav.pager aria-label="Pages" {
                 span { (format::number(u64::try_from(sets.len()).unwrap_or(0))) " sets" }
                 span.links {
@@ -83,17 +91,21 @@ pub(crate) async fn show(
     }))
 }
 
-/// The form that makes one, or the reason why it cannot be sent.
-fn button(scope: &TenantScope<ViewBackups>, shell: &Shell) -> Markup {
-    let reason = if !scope.may(Capability::BackupsCreate) {
+/// Why this person cannot make a backup now; none when they can.
+fn reason<C>(scope: &TenantScope<C>) -> Option<&'static str> {
+    if !scope.may(Capability::BackupsCreate) {
         Some("Making a backup needs the capability backups.create. Ask an owner or a manager.")
     } else if scope.tenant().client_id.is_none() {
         Some("This tenant has no credential yet, so it cannot be reached.")
     } else {
         None
-    };
+    }
+}
+
+/// The form that makes one, or the reason why it cannot be sent.
+fn button(scope: &TenantScope<ViewBackups>, shell: &Shell) -> Markup {
     html! {
-        @if let Some(reason) = reason {
+        @if let Some(reason) = reason(scope) {
             (why("why-backup", reason))
             (off("button", "why-backup", &html! { "Back up now" }))
         } @else {
@@ -110,11 +122,35 @@ fn button(scope: &TenantScope<ViewBackups>, shell: &Shell) -> Markup {
     }
 }
 
+/// The form that backs one policy up, or the reason why it cannot be sent.
+pub(super) fn button_of_policy<C>(
+    scope: &TenantScope<C>,
+    shell: &Shell,
+    policy: PolicyId,
+) -> Markup {
+    html! {
+        @if let Some(reason) = reason(scope) {
+            (why("why-backup", reason))
+            (off("button", "why-backup", &html! { "Back up this policy" }))
+        } @else {
+            form method="post" action=(paths::backups(scope.tenant())) {
+                (shell.csrf())
+                (shell.once("backup"))
+                input type="hidden" name="policy" value=(policy);
+                button.button.primary type="submit" { "Back up this policy" }
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 pub(crate) struct BackupForm {
     key: String,
     #[serde(default)]
     note: String,
+    /// Only this policy; empty for everything.
+    #[serde(default)]
+    policy: String,
 }
 
 /// The action behind the button.
@@ -124,14 +160,26 @@ pub(crate) async fn start(
     RequestId(id): RequestId,
     CsrfForm(form): CsrfForm<BackupForm>,
 ) -> Result<Redirect, WebError> {
-    let asked = json!({ "note": form.note });
+    let mut asked = json!({ "note": form.note });
+    let policy: Option<PolicyId> = match form.policy.as_str() {
+        "" => None,
+        text => Some(text.parse().map_err(|_| WebError::NotFound)?),
+    };
+    if let Some(policy) = policy {
+        scope.policy_get(policy).await?.ok_or(WebError::NotFound)?;
+        asked["policies"] = json!([policy.to_string()]);
+    }
     let request = CreateBackup::parse(&asked).map_err(WebError::Inputs)?;
     let key = one_time(&form.key, &asked)?;
     let how = HowStarted { idempotency: Some(key), request_id: Some(id) };
     let started = app.starter.start(&scope, &request, how).await?;
     let mark = if is_new(&started) { "started" } else { "active" };
     let run = started.run().id.to_string();
-    Ok(Redirect::to(&Pairs::default().with(mark, &run).link(&paths::backups(scope.tenant()))))
+    let back = policy.map_or_else(
+        || paths::backups(scope.tenant()),
+        |policy| paths::policy(scope.tenant(), policy),
+    );
+    Ok(Redirect::to(&Pairs::default().with(mark, &run).link(&back)))
 }
 
 /// What a set is called.
@@ -139,7 +187,12 @@ pub(super) fn title(set: &BackupSet) -> String {
     format!("Backup {}", set.number)
 }
 
-fn table(sets: &[BackupSet], tenant: &tp_domain::tenant::Tenant, now: Timestamp) -> Markup {
+fn table(
+    sets: &[BackupSet],
+    working: &[u64],
+    tenant: &tp_domain::tenant::Tenant,
+    now: Timestamp,
+) -> Markup {
     html! {
         div.table-wrap { table.cards-on-mobile {
             caption.visually-hidden { "Backup sets, newest first" }
@@ -150,7 +203,7 @@ fn table(sets: &[BackupSet], tenant: &tp_domain::tenant::Tenant, now: Timestamp)
             } }
             tbody { @for set in sets { tr {
                 td data-l="Set" { a href=(paths::backup(tenant, set.number)) { (title(set)) } }
-                td data-l="State" { span { (chip::backup_set(set.state)) } }
+                td data-l="State" { span { (chip::backup_set(set.state, working.contains(&set.number))) } }
                 td data-l="Made" { span { (time(set.created_at, now)) @if set.is_full_pass { br; span.muted.small { "everything read in full" } } } }
                 td.num data-l="Policies" { (format::number(set.items)) }
                 td.num data-l="Not read" { (format::number(set.failed_items)) }

@@ -4,10 +4,11 @@ use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
 use tp_catalog::compare::{Cell, Diff, Entry, Line, LineKind, Note, Section, TextDiff, Why};
 use tp_domain::access::ViewBackups;
+use tp_store::TenantScope;
 
 use super::version;
 use crate::app::App;
-use crate::comparison::{self, Asked, Loaded, NotCompared};
+use crate::comparison::{self, Asked, Compared, Loaded, NotCompared, Since};
 use crate::components::layout::{Page, Place, Shell};
 use crate::components::{chip, time};
 use crate::error::WebError;
@@ -17,6 +18,9 @@ use crate::{format, paths};
 
 /// Entries that are shown; a difference with more is no difference but another policy.
 const MOST_SHOWN: usize = 2_000;
+
+/// Versions that can be chosen in the page.
+const OFFERED: u32 = 100;
 
 pub(crate) async fn show(
     InTenant(scope): InTenant<ViewBackups>,
@@ -32,7 +36,8 @@ pub(crate) async fn show(
     let left = comparison::load(&app, &scope, &left).await?;
     let right = comparison::load(&app, &scope, &right).await?;
     let shell = Shell::of(&app, scope.actor()).await?;
-    let result = comparison::run(&app, &left, &right);
+    let result = comparison::run(&app, &left, &right).await?;
+    let versions = choose(&scope, &pairs, &left, &right).await?;
     let tenant = scope.tenant();
     let swapped = pairs
         .with("left", pairs.get("right").unwrap_or_default())
@@ -47,13 +52,14 @@ pub(crate) async fn show(
             div { h1 { "Compare" } p.sub { (app.catalog.label(&left.version.policy_type)) } }
             div.actions { a.button href=(swapped.link(&path)) { "Swap sides" } }
         }
+        (versions)
         div.sides {
             (side_head("Left", &left, &shell))
             (side_head("Right", &right, &shell))
         }
         @match &result {
             Err(why) => (not_compared(why)),
-            Ok(diff) => (differences(diff)),
+            Ok(compared) => (differences(compared)),
         }
     };
     Ok(shell.render(&Page {
@@ -71,8 +77,67 @@ fn side_head(word: &str, side: &Loaded, shell: &Shell) -> Markup {
             h2 { (word) }
             p { a href=(paths::version(&side.tenant, side.version.id)) { (version::name(&side.version)) ", version " (side.version.number) } }
             p.muted.small { (format::shown(&side.tenant.name)) " · captured " (time(side.version.created_at, shell.now)) }
+            @if let Some(policy) = &side.live {
+                p.small {
+                    "Live stands for the newest capture known here: this page asks Microsoft for nothing. "
+                    @match Since::of(policy, &side.version) {
+                        Since::Changed => strong { "The inventory has seen a later change: back the policy up to compare it." },
+                        Since::Same => "The inventory has seen no later change.",
+                        Since::NotTold => "The listing of this type does not tell whether it has changed since.",
+                    }
+                    " " a href=(paths::policy(&side.tenant, policy.id)) { "View policy" }
+                }
+            }
         }
     }
+}
+
+fn restricted(diff: &Diff) -> bool {
+    diff.entries.iter().chain(&diff.technical).any(|entry| entry.restricted)
+}
+
+/// Other versions of the same policy to choose from; nothing where the sides are two policies.
+async fn choose(
+    scope: &TenantScope<ViewBackups>,
+    pairs: &Pairs,
+    left: &Loaded,
+    right: &Loaded,
+) -> Result<Markup, WebError> {
+    let of = |side: &Loaded| {
+        (side.tenant.id, side.version.policy_type.clone(), side.version.graph_id.clone())
+    };
+    if of(left) != of(right) || left.tenant.id != scope.tenant().id {
+        return Ok(html! {});
+    }
+    let (_, key, graph_id) = of(left);
+    let mut offered = scope.versions_of(&key, &graph_id, None, OFFERED).await?;
+    for one in [&left.version, &right.version] {
+        if offered.iter().all(|known| known.id != one.id) {
+            offered.push(one.clone());
+        }
+    }
+    let live = scope.policy_of_version(&left.version).await?;
+    let choice = |id: &str, label: &str, chosen: &Loaded| {
+        html! { div.field {
+            label for=(id) { (label) }
+            select id=(id) name=(id) {
+                @if let Some(live) = live { option value={ "live:" (live) } selected[chosen.live.is_some()] { "Live: newest capture" } }
+                @for one in &offered {
+                    option value={ "version:" (one.id) } selected[chosen.live.is_none() && one.id == chosen.version.id] {
+                        "Version " (one.number) ", " (format::absolute(one.created_at))
+                    }
+                }
+            }
+        } }
+    };
+    Ok(html! {
+        form.filters method="get" action=(paths::compare_page(scope.tenant())) aria-label="Choose versions" {
+            (choice("left", "Left version", left))
+            (choice("right", "Right version", right))
+            @for (name, value) in pairs.without(&["left", "right"]).0 { input type="hidden" name=(name) value=(value); }
+            button.button type="submit" { "Compare" }
+        }
+    })
 }
 
 fn not_compared(why: &NotCompared) -> Markup {
@@ -87,9 +152,12 @@ fn not_compared(why: &NotCompared) -> Markup {
     }
 }
 
-fn differences(diff: &Diff) -> Markup {
+fn differences(compared: &Compared) -> Markup {
+    let Compared { diff, scripts_hidden } = compared;
     let sum = diff.summary;
+    let hidden = *scripts_hidden && restricted(diff);
     html! {
+        @if hidden { div.banner { p { "Scripts are withheld: that they differ is said, their text needs the capability scripts.view_content." } } }
         @if diff.is_empty() {
             div.banner.good { p { "Nothing differs." } }
         } @else {

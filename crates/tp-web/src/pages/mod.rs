@@ -6,6 +6,7 @@ pub(crate) mod backups;
 pub(crate) mod compare;
 pub(crate) mod connection;
 pub(crate) mod consent;
+pub(crate) mod coverage;
 pub(crate) mod error;
 pub(crate) mod invitation;
 pub(crate) mod login;

@@ -1,16 +1,20 @@
 //! One version of a policy as people read it, and its exact JSON (UX W6).
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use tp_catalog::content::{VersionContent, names_of};
+use tp_catalog::content::{VersionContent, WITHHELD, names_of};
 use tp_catalog::contract::Contract;
 use tp_catalog::definitions::Definitions;
 use tp_catalog::readable::{ReadablePolicy, ReadableSection, Reader, Row, SectionKind};
+use tp_catalog::registry::Catalog;
 use tp_catalog::tree::Tree;
 use tp_domain::access::{Capability, ViewBackups};
 use tp_domain::ids::VersionId;
+use tp_domain::json::Json;
 use tp_domain::version::PolicyVersion;
 use tp_store::TenantScope;
 
@@ -45,7 +49,16 @@ pub(crate) fn readable(
 ) -> Option<ReadablePolicy> {
     let (names, definitions) = (names_of(&version.names), Definitions::default());
     let reader = Reader { contract, definitions: &definitions, names: &names };
-    let object = Tree::from(&content.object);
+    let mut object = content.object.clone();
+    if !with_scripts {
+        // The list of the capture holds even where today's contract has forgotten a place.
+        for pointer in &content.found.restricted {
+            if let Some(value) = object.pointer_mut(pointer) {
+                *value = Json::from(WITHHELD);
+            }
+        }
+    }
+    let object = Tree::from(&object);
     let assignments = content.assignments.as_ref().map(Tree::from);
     let mut read = reader.read(&object, assignments.as_ref()).ok()?;
     if !with_scripts {
@@ -67,7 +80,8 @@ pub(crate) async fn show(
     let policy = scope.policy_of_version(&version).await?;
     let (tenant, title) = (scope.tenant(), name(&version));
     let heading = format!("{title}, version {}", version.number);
-    let scripts = scope.may(Capability::ScriptsViewContent);
+    let is_readable = read.is_ok();
+    let held = held(&app, &scope, &version, read).await?;
     let body = html! {
         nav.crumbs aria-label="Breadcrumb" { ol {
             @match policy {
@@ -82,14 +96,11 @@ pub(crate) async fn show(
         } }
         div.head {
             div { h1 { (title) } p.sub { "Version " (version.number) " · " (app.catalog.label(key)) } }
-            div.actions { @if read.is_ok() { a.button href={ (paths::version(tenant, id)) "/json" } download { "Download JSON" } } }
+            div.actions { @if is_readable { a.button href={ (paths::version(tenant, id)) "/json" } download { "Download JSON" } } }
         }
         div.split {
             section {
-                @match &read {
-                    Err(fault) => (unreadable(*fault)),
-                    Ok(content) => (shown(&app, &version, content, scripts)),
-                }
+                (held)
             }
             section {
                 h2 { "About this version" }
@@ -118,8 +129,39 @@ pub(super) fn unreadable(fault: Unreadable) -> Markup {
     }
 }
 
-fn shown(app: &App, version: &PolicyVersion, content: &VersionContent, scripts: bool) -> Markup {
-    let contract = app.catalog.contract(&version.policy_type);
+/// What a version holds, laid out; or what is said where it cannot be read: never an empty page.
+async fn held(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    version: &PolicyVersion,
+    read: Result<VersionContent, Unreadable>,
+) -> Result<Markup, WebError> {
+    let content = match read {
+        Ok(content) => content,
+        Err(fault) => return Ok(unreadable(fault)),
+    };
+    let scripts = scope.may(Capability::ScriptsViewContent);
+    let (catalog, version) = (Arc::clone(&app.catalog), version.clone());
+    contents::off_thread(move || shown(&catalog, &version, &content, scripts)).await
+}
+
+/// The settings of a version, for the page of its policy.
+pub(super) async fn settings(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    version: &PolicyVersion,
+) -> Result<Markup, WebError> {
+    let read = contents::read(app, scope, version).await?;
+    held(app, scope, version, read).await
+}
+
+fn shown(
+    catalog: &Catalog,
+    version: &PolicyVersion,
+    content: &VersionContent,
+    scripts: bool,
+) -> Markup {
+    let contract = catalog.contract(&version.policy_type);
     let read = contract.and_then(|contract| readable(contract, version, content, scripts));
     let exact = content.shown(scripts).pretty();
     let withheld = !scripts && !content.found.restricted.is_empty();

@@ -36,14 +36,11 @@ pub(crate) async fn show(
     let wanted = usize::try_from(PER_PAGE).unwrap_or(usize::MAX);
     let next = (found.len() > wanted).then(|| found[wanted - 1].number);
     found.truncate(wanted);
-    let (title, path) = (name(&policy), paths::versions(tenant, id));
+    let newest = scope.version_newest(id).await?;
+    let (title, path) = (format!("Versions of {}", name(&policy)), paths::versions(tenant, id));
     let body = html! {
-        nav.crumbs aria-label="Breadcrumb" { ol {
-            li { a href=(paths::policies(tenant)) { "Policies" } }
-            li { a href=(paths::policy(tenant, id)) { (title) } }
-            li aria-current="page" { "Versions" }
-        } }
-        div.head { div { h1 { "Versions of " (title) } p.sub { (app.catalog.label(key)) } } }
+        (super::policy::head(&app, tenant, &policy, &super::backups::button_of_policy(&scope, &shell, id)))
+        (super::policy::tabs(tenant, id, newest.as_ref(), super::policy::Tab::Versions))
         @if found.is_empty() && before.is_none() {
             (empty("No version yet", "A backup reads this policy in full and keeps it as a version. Later backups add one only when something has changed.", Some(html! { a.button href=(paths::backups(tenant)) { "View backups" } })))
         } @else {
@@ -68,7 +65,7 @@ pub(crate) async fn show(
         }
     };
     Ok(shell.render(&Page {
-        title: "Versions",
+        title: &title,
         place: Place::Policies,
         tenant: Some(tenant),
         synced_at: Some(policy.last_seen_at),

@@ -177,6 +177,8 @@ needs! {
     StartConnectionVerify => OperationsStart;
     /// Cancel runs.
     CancelOperations => OperationsCancel;
+    /// Add and remove members, and change their roles.
+    ManageMembers => MembersManage;
     /// See schedules and other settings.
     ViewSettings => SettingsView;
     /// Change settings: gates, retention, stuck runs.

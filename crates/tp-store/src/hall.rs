@@ -29,7 +29,7 @@ const SESSION_IDLE: Duration = Duration::from_mins(30);
 /// so it ends (TRUST A39). Clocks of several machines differ by less than this.
 const SESSION_AHEAD: Duration = Duration::from_mins(2);
 /// A session ends this long after sign-in, whatever happens.
-const SESSION_LIFE: Duration = Duration::from_hours(12);
+pub(crate) const SESSION_LIFE: Duration = Duration::from_hours(12);
 /// "Last used" is written at most this often: a page view is not worth a commit.
 const USED_EVERY: Duration = Duration::from_mins(1);
 
@@ -73,7 +73,13 @@ impl SessionSecret {
         self.0.expose_secret()
     }
 
-    fn hash(&self) -> Vec<u8> {
+    /// A new one: 256 bits.
+    pub(crate) fn fresh() -> Result<Self, StoreError> {
+        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
+        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+    }
+
+    pub(crate) fn hash(&self) -> Vec<u8> {
         Sha256::digest(self.expose().as_bytes()).to_vec()
     }
 
@@ -160,8 +166,8 @@ WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND s.last
   AND u.status = 'active'";
 const SESSION_USED: &str =
     "UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2";
-const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
-const SESSIONS_EXPIRED: &str = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2";
+pub(crate) const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
+pub(crate) const SESSIONS_EXPIRED: &str = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2";
 const TOKEN_GET: &str = "\
 SELECT t.id, t.user_id, t.workspace_id, t.name AS token_name, t.capabilities, t.last_used_at, u.name
 FROM api_tokens t JOIN users u ON u.id = t.user_id
@@ -224,8 +230,7 @@ impl Hall {
         workspace: WorkspaceId,
         request_id: Option<String>,
     ) -> Result<NewSession, StoreError> {
-        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-        let secret = SessionSecret(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)));
+        let secret = SessionSecret::fresh()?;
         let (hash, id, user) = (secret.hash(), SessionId::next(&*self.store.ids), account.id);
         let note = AuditNote {
             actor: Initiator::User { id: user, name: account.name.clone() },

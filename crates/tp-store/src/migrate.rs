@@ -27,6 +27,7 @@ macro_rules! migrations {
             ),
             (7, "restores", include_str!(concat!("../migrations/", $folder, "/0007_restores.sql"))),
             (8, "backups", include_str!(concat!("../migrations/", $folder, "/0008_backups.sql"))),
+            (13, "sign_in", include_str!(concat!("../migrations/", $folder, "/0013_sign_in.sql"))),
         ]
     };
 }

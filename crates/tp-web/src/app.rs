@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tp_catalog::registry::Catalog;
 use tp_domain::ids::Ids;
+use tp_domain::sign_in::IdentityProvider;
 use tp_engine::start::Starter;
 use tp_store::Store;
 use url::Url;
@@ -31,6 +32,8 @@ pub struct WebSettings {
     pub version: &'static str,
     /// The clouds that a tenant can be in.
     pub clouds: Vec<CloudPlace>,
+    /// Where people can sign in beside local accounts.
+    pub provider: Option<Arc<dyn IdentityProvider>>,
     /// Whether this process shows the demo: the sign-in page says so.
     pub demo: bool,
 }

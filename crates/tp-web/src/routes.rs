@@ -109,10 +109,25 @@ fn page_routes() -> Vec<Route> {
         ),
         act("/notifications/settings", Asks::SignIn, post(notifications::settings)),
     ];
+    routes.extend(sign_in_pages());
     routes.extend(connection_pages());
     routes.extend(schedule_pages());
     routes.extend(workspace_pages());
     routes
+}
+
+fn sign_in_pages() -> Vec<Route> {
+    use pages::{oidc, own_sign_ins as own, workspaces};
+    vec![
+        show("/login/oidc", Asks::Nothing, get(oidc::begin)),
+        show(crate::paths::OIDC_CALLBACK, Asks::Nothing, get(oidc::callback)),
+        show(crate::paths::SIGNED_OUT, Asks::Nothing, get(oidc::signed_out)),
+        show(crate::paths::WORKSPACES, Asks::SignIn, get(workspaces::show)),
+        act(crate::paths::WORKSPACES, Asks::SignIn, post(workspaces::choose)),
+        show(crate::paths::OWN_SIGN_INS, Asks::SignIn, get(own::show)),
+        act("/account/sign-ins/link", Asks::SignIn, post(own::link)),
+        act("/account/sign-ins/remove", Asks::SignIn, post(own::remove)),
+    ]
 }
 
 fn connection_pages() -> Vec<Route> {

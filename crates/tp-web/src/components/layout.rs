@@ -169,7 +169,11 @@ impl Shell {
                                     li { a href=(paths::platform(person.workspace)) { "Platform" } }
                                 }
                             }
-                            ul { li { a href=(paths::policy_types(None)) { "Policy types" } } }
+                            ul {
+                                li { a href=(paths::policy_types(None)) { "Policy types" } }
+                                li { a href=(paths::OWN_SIGN_INS) { "Your ways to sign in" } }
+                                li { a href=(paths::WORKSPACES) { "Your workspaces" } }
+                            }
                             form method="post" action="/logout" {
                                 (self.csrf())
                                 button type="submit" { "Sign out" }

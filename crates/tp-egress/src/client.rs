@@ -239,7 +239,7 @@ impl Resolve for Guard {
             let found = found.await?;
             // One that is not allowed spoils all: a name that leads inside is not asked outside either.
             if found.is_empty() || !found.iter().all(|at| rules.may_connect(&host, at.ip())) {
-                return Err(Box::new(Refusal).into());
+                return Err(Refusal.into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })

@@ -92,6 +92,14 @@ impl Ci {
             let mut command = shell::command("node");
             with_corpus(command.arg("tests/browser/run.mjs").arg(BINARY).env("CHROMIUM", chromium));
             ci.counted(&mut command)
+        })?;
+        let repeat =
+            "cargo build --workspace && node tests/browser/oidc.mjs target/debug/tenantpilot";
+        self.step("sign-in at a provider", repeat, |ci| {
+            let chromium = tools::chromium().context("no Chromium")?;
+            let mut command = shell::command("node");
+            command.arg("tests/browser/oidc.mjs").arg(BINARY).env("CHROMIUM", chromium);
+            ci.counted(&mut command)
         })
     }
 

@@ -191,6 +191,8 @@ needs! {
     StartConnectionVerify => OperationsStart;
     /// Cancel runs.
     CancelOperations => OperationsCancel;
+    /// Add and remove members, and change their roles.
+    ManageMembers => MembersManage fresh;
     /// See schedules and other settings.
     ViewSettings => SettingsView;
     /// Change settings: gates, retention, stuck runs.
@@ -207,8 +209,6 @@ needs! {
     ApproveRestore => RestoreApprove fresh;
     /// See who is a member.
     ViewMembers => MembersView;
-    /// Change who is a member.
-    ManageMembers => MembersManage fresh;
     /// Manage everybody's API tokens.
     ManageTokens => MembersManage fresh;
     /// Look at the audit log.

@@ -23,6 +23,14 @@ words! {
         UserSignInRefused => "user.sign_in_refused",
         /// Somebody signed out.
         UserSignedOut => "user.signed_out",
+        /// Somebody went on in another of their workspaces.
+        UserWorkspaceChosen => "user.workspace_chosen",
+        /// An account can be signed in to at an identity provider.
+        IdentityLinked => "identity.linked",
+        /// An account cannot be signed in to at that identity provider any more.
+        IdentityUnlinked => "identity.unlinked",
+        /// Whose people become members by signing in was changed.
+        SignInRuleSet => "sign_in_rule.set",
         /// A member was added or given another role.
         MemberSet => "member.set",
         /// A member was removed, or lost the role in one tenant.

@@ -43,6 +43,7 @@ pub mod run;
 pub mod runs_prune;
 pub mod schedule;
 pub mod secret_names;
+pub mod sign_in;
 pub mod tenant;
 pub mod time;
 pub mod version;

@@ -79,6 +79,7 @@ async fn site(db: &TestDatabase) -> Site {
         public_url: url.parse().unwrap(),
         version: "bench",
         clouds: Vec::new(),
+        provider: None,
         demo: false,
     };
     let catalog = Arc::new(Catalog::builtin().unwrap());

@@ -1,5 +1,7 @@
 //! `tenantpilot admin`: the acts of the machine's own shell.
 
+mod identities;
+
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
@@ -34,8 +36,16 @@ fn check_capabilities(words: &[String]) -> anyhow::Result<()> {
 
 /// Carries an act out and prints what it made.
 pub(crate) async fn run(command: AdminCommand, config: &Config) -> anyhow::Result<()> {
-    let AdminCommand::Bootstrap { workspace, email, name, password_stdin: _, token_capabilities } =
-        command;
+    let (workspace, email, name, token_capabilities) = match command {
+        AdminCommand::Identity(command) => return identities::run(command, config).await,
+        AdminCommand::Bootstrap {
+            workspace,
+            email,
+            name,
+            password_stdin: _,
+            token_capabilities,
+        } => (workspace, email, name, token_capabilities),
+    };
     check_capabilities(&token_capabilities)?;
     let well_formed = email
         .split_once('@')

@@ -1,6 +1,7 @@
 //! The command line (INTERFACE §1).
 
 mod backup;
+mod identity;
 mod tenant;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use backup::{BackupCommand, PolicyCommand};
+pub(crate) use identity::{AuthorityArgs, IdentityCommand};
 pub(crate) use tenant::{CertificateCommand, CredentialArgs, TenantCommand};
 
 /// Watches device policy of Microsoft Intune tenants.
@@ -193,6 +195,9 @@ pub(crate) enum AdminCommand {
         #[arg(long, value_delimiter = ',', value_name = "CAPABILITIES")]
         token_capabilities: Vec<String>,
     },
+    /// Who may sign in at the identity provider
+    #[command(subcommand)]
+    Identity(IdentityCommand),
 }
 
 #[derive(Debug, Subcommand)]

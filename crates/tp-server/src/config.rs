@@ -4,6 +4,7 @@
 //! that is.
 
 mod keys;
+mod oidc;
 mod sources;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use tp_graph::cloud::{Cloud, CloudError, Clouds};
 use tp_payload::Location;
 use tp_store::DatabaseUrl;
 use url::Url;
+
+pub(crate) use oidc::{EgressConfig, OidcConfig};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +116,10 @@ pub(crate) struct Config {
     pub(crate) max_in_flight: usize,
     /// Scales Graph's documented limits.
     pub(crate) budget_scale: f64,
+    /// Where people can sign in beside local accounts.
+    pub(crate) oidc: Option<OidcConfig>,
+    /// What outgoing requests to named addresses may reach.
+    pub(crate) egress: EgressConfig,
     /// error, warn, info, debug or trace.
     pub(crate) log_level: String,
     /// text, json or auto.
@@ -173,6 +180,8 @@ impl Config {
         let mut config = Self {
             connections: reader.number("database.connections", 2, 200)?,
             clouds: reader.clouds()?,
+            oidc: reader.oidc()?,
+            egress: reader.egress()?,
             worker: reader.worker()?,
             budget_scale: reader.factor("graph.budget_scale")?,
             max_in_flight: reader.number("graph.max_in_flight", 1, 256)? as usize,

@@ -229,7 +229,11 @@ pub(crate) async fn run(args: DemoArgs, environment: &Environment) -> anyhow::Re
         say(&format!("  {:<9} {:<24} {}", login.role, login.email, login.password));
     }
     let does = wire::Does { work: true, schedule: true, demo: true };
-    tokio::join!(wire::run(parts, &config, listener, does, shutdown), simulated);
+    let simulated = async {
+        simulated.await;
+        Ok(())
+    };
+    tokio::try_join!(wire::run(parts, &config, listener, does, shutdown), simulated)?;
     Ok(())
 }
 

@@ -92,7 +92,7 @@ async fn here(
             tracing::info!(url = %config.public_url, worker = !args.no_worker, "TenantPilot is ready");
             let does =
                 wire::Does { work: !args.no_worker, schedule: !args.no_scheduler, demo: false };
-            wire::run(parts, &config, listener, does, shutdown).await;
+            wire::run(parts, &config, listener, does, shutdown).await?;
         }
         Command::Worker { concurrency } => {
             let flags = concurrency
@@ -116,7 +116,8 @@ async fn here(
             }
         }
         Command::Config(ConfigCommand::Check) => {
-            load(Vec::new())?;
+            let config = load(Vec::new())?;
+            config.oidc.as_ref().map(config::OidcConfig::settings).transpose()?;
             output::say("The configuration is good.");
         }
         Command::Openapi => output::json(&tp_web::openapi()),

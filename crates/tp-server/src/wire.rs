@@ -6,6 +6,9 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 use tp_catalog::registry::Catalog;
 use tp_domain::ids::{Ids as _, WorkerId};
+use tp_domain::sign_in::IdentityProvider;
+use tp_egress::oidc::OidcProvider;
+use tp_egress::{Egress, EgressOptions, SystemLookup};
 use tp_engine::jitter::{Jitter as _, SystemJitter};
 use tp_engine::worker::{Worker, WorkerOptions};
 use tp_graph::cloud::{Cloud, Clouds};
@@ -108,6 +111,26 @@ fn tools(config: &Config, store: &Store) -> anyhow::Result<Tools> {
     })
 }
 
+/// The identity provider, where one is configured. Nothing is asked of it yet.
+fn provider(config: &Config) -> anyhow::Result<Option<Arc<dyn IdentityProvider>>> {
+    let Some(oidc) = &config.oidc else { return Ok(None) };
+    let settings = oidc.settings()?;
+    let mut extra_roots = Vec::new();
+    if let Some(path) = &oidc.ca_file {
+        let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        extra_roots.push(pem);
+    }
+    let options = EgressOptions {
+        // The list of hosts is for what people enter; the issuer is the operator's own word.
+        allow_private: config.egress.allow_private.clone(),
+        declared: vec![settings.issuer().clone()],
+        extra_roots,
+        ..EgressOptions::default()
+    };
+    let egress = Egress::new(options, Arc::new(SystemLookup))?;
+    Ok(Some(Arc::new(OidcProvider::new(settings, egress, Arc::new(SystemClock)))))
+}
+
 fn place(cloud: &Cloud) -> CloudPlace {
     let (login, scope) = cloud.consent_page();
     CloudPlace { name: cloud.name().to_owned(), login: login.clone(), scope }
@@ -115,16 +138,17 @@ fn place(cloud: &Cloud) -> CloudPlace {
 
 impl Parts {
     /// The web of this process.
-    fn web(&self, config: &Config, demo: bool) -> App {
+    fn web(&self, config: &Config, demo: bool) -> anyhow::Result<App> {
         let settings = WebSettings {
             public_url: config.public_url.clone(),
             version: VERSION,
             clouds: self.tools.clouds.iter().map(place).collect(),
+            provider: provider(config)?,
             demo,
         };
         let catalog = Arc::clone(&self.tools.catalog);
         let contents = Arc::new(self.tools.payloads.clone());
-        App::new(self.store.clone(), catalog, Arc::new(SystemIds), contents, settings)
+        Ok(App::new(self.store.clone(), catalog, Arc::new(SystemIds), contents, settings))
     }
 
     /// The worker of this process.
@@ -180,8 +204,8 @@ pub(crate) async fn run(
     listener: tokio::net::TcpListener,
     does: Does,
     shutdown: CancellationToken,
-) {
-    let router = tp_web::router(parts.web(config, does.demo));
+) -> anyhow::Result<()> {
+    let router = tp_web::router(parts.web(config, does.demo)?);
     let web = tp_web::serve::serve(listener, router, shutdown.clone().cancelled_owned());
     let worker = parts.worker(config, does.schedule);
     let work = async {
@@ -193,4 +217,5 @@ pub(crate) async fn run(
     };
     tokio::join!(web, work);
     parts.store.close().await;
+    Ok(())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tp_domain::audit::{AuditAction, AuditNote};
-use tp_domain::ids::{SessionId, UserId, WorkspaceId};
+use tp_domain::ids::{SessionId, UserId};
 use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
@@ -33,11 +33,6 @@ const NAME_SET: &str = "UPDATE users SET name = $2 WHERE id = $1 AND name <> $2"
 const ROTATE: &str = "\
 UPDATE sessions SET token_hash = $3, authenticated_at = $4, last_used_at = $4, expires_at = $5
 WHERE user_id = $1 AND id = $2";
-const WORKSPACES: &str = "\
-SELECT DISTINCT w.id, w.name FROM memberships m JOIN workspaces w ON w.id = m.workspace_id
-WHERE m.user_id = $1 ORDER BY w.name, w.id";
-const MOVE: &str = "UPDATE sessions SET workspace_id = $3 WHERE user_id = $1 AND id = $2";
-
 /// One signed-in browser of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSeen {
@@ -82,12 +77,6 @@ struct AccountRow {
     password_hash: Option<String>,
 }
 
-#[derive(sqlx::FromRow)]
-struct WorkspaceRow {
-    id: Uuid,
-    name: String,
-}
-
 impl Actor {
     /// Whether this person has shown lately who they are. A token always has: it is not left open on a desk.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
@@ -96,14 +85,6 @@ impl Actor {
             Via::Session { authenticated_at, .. } => {
                 now.since(*authenticated_at) < FRESH && authenticated_at.since(now) < SESSION_AHEAD
             }
-        }
-    }
-
-    /// The session, for those who have one.
-    pub const fn session(&self) -> Option<SessionId> {
-        match &self.via {
-            Via::Session { id, .. } => Some(*id),
-            Via::Token { .. } => None,
         }
     }
 
@@ -257,31 +238,5 @@ impl Hall {
         let stmt = stmt!(NAME_SET, user.uuid(), name);
         self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt))).await?;
         Ok(())
-    }
-
-    /// The workspaces where this person has a role, by name.
-    pub async fn workspace_list(
-        &self,
-        actor: &Actor,
-    ) -> Result<Vec<(WorkspaceId, String)>, StoreError> {
-        let stmt = stmt!(WORKSPACES, actor.user.uuid());
-        let rows: Vec<WorkspaceRow> =
-            self.store.db.read(Reach::All, |tx| Box::pin(tx.all(stmt))).await?;
-        Ok(rows.into_iter().map(|row| (WorkspaceId::from_uuid(row.id), row.name)).collect())
-    }
-
-    /// Takes this session to another of the person's workspaces; `false` when it is none of theirs.
-    pub async fn session_move(
-        &self,
-        actor: &Actor,
-        workspace: WorkspaceId,
-    ) -> Result<bool, StoreError> {
-        let Some(session) = actor.session() else { return Ok(false) };
-        let own = self.workspace_list(actor).await?;
-        if !own.iter().any(|(id, _)| *id == workspace) {
-            return Ok(false);
-        }
-        let stmt = stmt!(MOVE, actor.user.uuid(), session.uuid(), workspace.uuid());
-        Ok(self.store.db.write(Reach::All, move |tx| Box::pin(tx.execute(stmt))).await? == 1)
     }
 }

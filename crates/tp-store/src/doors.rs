@@ -72,6 +72,14 @@ impl Actor {
         self.workspace
     }
 
+    /// The session that somebody came in by; none for API tokens.
+    pub const fn session(&self) -> Option<SessionId> {
+        match &self.via {
+            Via::Session { id, .. } => Some(*id),
+            Via::Token { .. } => None,
+        }
+    }
+
     /// The secret that forms of this session must carry; none for API tokens, which need none.
     pub fn csrf(&self) -> Option<&str> {
         match &self.via {

@@ -168,8 +168,9 @@ WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND s.last
   AND u.status = 'active'";
 const SESSION_USED: &str =
     "UPDATE sessions SET last_used_at = $2 WHERE token_hash = $1 AND last_used_at < $2";
-const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
-const SESSIONS_EXPIRED: &str = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2";
+pub(crate) const SESSION_DELETE: &str = "DELETE FROM sessions WHERE id = $1";
+pub(crate) const SESSIONS_EXPIRED: &str =
+    "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2";
 const TOKEN_GET: &str = "\
 SELECT t.id, t.user_id, t.workspace_id, t.name AS token_name, t.capabilities, t.tenants, t.last_used_at,
        u.name

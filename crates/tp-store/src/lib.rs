@@ -35,6 +35,7 @@ mod error;
 mod fleet;
 mod gates;
 mod hall;
+mod identities;
 mod inventory;
 mod invitations;
 mod items;
@@ -43,6 +44,7 @@ mod members;
 mod migrate;
 mod notices;
 mod notifications;
+mod oidc_requests;
 mod payload_keys;
 mod payloads;
 mod policies;
@@ -58,6 +60,7 @@ mod run_rows;
 mod runs;
 mod schedules;
 mod scope;
+mod sign_in_rules;
 mod starts;
 mod stmt;
 mod system;
@@ -67,6 +70,7 @@ mod upkeep;
 mod versions;
 mod wake;
 mod workspace;
+mod workspace_choice;
 
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -96,6 +100,7 @@ pub use error::{Refused, StoreError, sqlx_error};
 pub use fleet::{FleetScope, TenantSummary};
 pub use gates::NewGate;
 pub use hall::{Account, ApiTokenSecret, Hall, NewSession, SessionSecret};
+pub use identities::{IdentityEntry, IdentityGone, IdentityLinked, OwnIdentity, SignInMethod};
 pub use inventory::{Coverage, Observed, TypeEnd};
 pub use invitations::{
     Accepted, INVITATION_LIFE, InvitationSecret, Invited, NewInvitation, OpenInvitation,
@@ -104,6 +109,9 @@ pub use items::ItemFilter;
 pub use keys::{KeyError, Keys};
 pub use members::MemberChange;
 pub use migrate::SchemaState;
+pub use oidc_requests::{
+    BegunSignIn, MOST_OPEN_SIGN_INS, SIGN_IN_LIFE, SignInBrowser, SignInPurpose, TakenSignIn,
+};
 pub use payload_keys::TenantKey;
 pub use payloads::{Condemned, Outdated, PayloadPlace, PayloadWant, PayloadWritten, Reserved};
 pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
@@ -115,6 +123,7 @@ pub use run_reads::{COUNT_CAP, RunCursor, RunFilter, RunPage, RunTab, TabCounts}
 pub use runs::{HowStarted, IdempotencyKey, StartRefused, Started};
 pub use schedules::{Fired, LONGEST_SCHEDULE_NAME, LONGEST_SPREAD, NewSchedule, ScheduleChanged};
 pub use scope::{TenantRef, TenantScope};
+pub use sign_in_rules::{LinkRefused, SignInRule};
 pub use system::{SystemClock, SystemIds};
 pub use tenants::Connection;
 pub use tokens::{ApiToken, LONGEST_LIFE, NewToken};
@@ -122,6 +131,7 @@ pub use upkeep::{HeldLease, QueueState, Swept, Upkeep, WorkerRow};
 pub use versions::Captured;
 pub use wake::Wake;
 pub use workspace::{MOST_RUNNING, WorkspaceScope, WorkspaceSettings};
+pub use workspace_choice::OwnWorkspace;
 
 use db::Db;
 

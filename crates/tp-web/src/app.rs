@@ -6,6 +6,7 @@ use tokio::sync::Semaphore;
 use tp_catalog::registry::Catalog;
 use tp_domain::contents::Contents;
 use tp_domain::ids::Ids;
+use tp_domain::sign_in::IdentityProvider;
 use tp_engine::start::Starter;
 use tp_store::Store;
 use url::Url;
@@ -32,6 +33,8 @@ pub struct WebSettings {
     pub version: &'static str,
     /// The clouds that a tenant can be in.
     pub clouds: Vec<CloudPlace>,
+    /// Where people can sign in beside local accounts.
+    pub provider: Option<Arc<dyn IdentityProvider>>,
     /// Whether this process shows the demo: the sign-in page says so.
     pub demo: bool,
 }

@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use tp_domain::access::Capability;
 use tp_domain::operation::InputError;
+use tp_domain::sign_in::SignInFault;
 use tp_store::{Refused, StartRefused, StoreError};
 
 /// What went wrong with a request.
@@ -36,6 +37,8 @@ pub(crate) enum WebError {
     TooLarge,
     /// Too many tries.
     TooMany,
+    /// The identity provider cannot be asked.
+    ProviderFault(SignInFault),
     /// The database does not answer.
     Unavailable,
     /// It took too long; whether it was carried out is not known.
@@ -152,6 +155,13 @@ impl WebError {
                 "Too many tries",
                 "Wait a few seconds before the next try.",
                 "Wait, then try again.",
+            ),
+            Self::ProviderFault(fault) => said(
+                S::SERVICE_UNAVAILABLE,
+                "provider_unavailable",
+                "The identity provider cannot be asked",
+                &format!("Nobody can sign in there for now ({fault}). Local accounts work."),
+                "Try again in a few minutes, or tell whoever runs TenantPilot.",
             ),
             Self::Unavailable => said(
                 S::SERVICE_UNAVAILABLE,

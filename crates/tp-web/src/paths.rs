@@ -86,6 +86,23 @@ pub(crate) fn connection_of(slug: &str) -> String {
 /// Where the consent page leads back to. An app registration must list it, so it is one for all tenants.
 pub(crate) const CONSENT_CALLBACK: &str = "/consent/callback";
 
+/// Where an identity provider leads back to. The app there must list it.
+pub(crate) const OIDC_CALLBACK: &str = "/login/oidc/callback";
+
+/// After signing out of a session that was opened at a provider.
+pub(crate) const SIGNED_OUT: &str = "/login/signed-out";
+
+/// The workspaces of a person.
+pub(crate) const WORKSPACES: &str = "/workspaces";
+
+/// The ways in of a person.
+pub(crate) const OWN_SIGN_INS: &str = "/account/sign-ins";
+
+/// Begins a sign-in at the provider, and leads to `return_to` afterwards.
+pub(crate) fn oidc(return_to: &str) -> String {
+    format!("/login/oidc?return_to={}", encode(return_to))
+}
+
 pub(crate) fn operations(tenant: &Tenant) -> String {
     format!("/t/{}/operations", tenant.slug)
 }

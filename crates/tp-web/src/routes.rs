@@ -112,6 +112,7 @@ fn page_routes() -> Vec<Route> {
     ];
     routes.extend(account_pages());
     routes.extend(backup_pages());
+    routes.extend(sign_in_pages());
     routes.extend(connection_pages());
     routes.extend(schedule_pages());
     routes.extend(workspace_pages());
@@ -127,7 +128,6 @@ fn account_pages() -> Vec<Route> {
         act("/account/password", Asks::SignIn, post(a::password)),
         act("/account/sessions/{id}/end", Asks::SignIn, post(a::session_end)),
         act("/account/sessions/end-others", Asks::SignIn, post(a::session_end_others)),
-        act("/account/workspace", Asks::SignIn, post(a::workspace)),
         show("/account/confirm", Asks::SignIn, get(a::confirm_show)),
         act("/account/confirm", Asks::SignIn, post(a::confirm)),
         show("/account/tokens", Asks::SignIn, get(t::show)),
@@ -160,6 +160,20 @@ fn backup_pages() -> Vec<Route> {
         show("/t/{tenant}/policies/{id}/versions", see, get(versions::show)),
         show("/t/{tenant}/compare", see, get(compare::show)),
         show("/t/{tenant}/coverage", needs::<ViewInventory>(), get(coverage::show)),
+    ]
+}
+
+fn sign_in_pages() -> Vec<Route> {
+    use pages::{oidc, own_sign_ins as own, workspaces};
+    vec![
+        show("/login/oidc", Asks::Nothing, get(oidc::begin)),
+        show(crate::paths::OIDC_CALLBACK, Asks::Nothing, get(oidc::callback)),
+        show(crate::paths::SIGNED_OUT, Asks::Nothing, get(oidc::signed_out)),
+        show(crate::paths::WORKSPACES, Asks::SignIn, get(workspaces::show)),
+        act(crate::paths::WORKSPACES, Asks::SignIn, post(workspaces::choose)),
+        show(crate::paths::OWN_SIGN_INS, Asks::SignIn, get(own::show)),
+        act("/account/sign-ins/link", Asks::SignIn, post(own::link)),
+        act("/account/sign-ins/remove", Asks::SignIn, post(own::remove)),
     ]
 }
 

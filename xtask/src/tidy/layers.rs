@@ -7,12 +7,13 @@ use super::{Finding, Tree};
 use crate::shell;
 
 /// What each crate may use of ours. A crate that is not here is a finding.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("tp-domain", &[]),
     ("tp-catalog", &["tp-domain"]),
     ("tp-graph", &["tp-domain", "tp-catalog"]),
     ("tp-store", &["tp-domain"]),
     ("tp-payload", &["tp-domain"]),
+    ("tp-egress", &["tp-domain"]),
     ("tp-engine", &["tp-domain", "tp-store"]),
     ("tp-ops", &["tp-domain", "tp-catalog", "tp-graph", "tp-store", "tp-payload", "tp-engine"]),
     ("tp-web", &["tp-domain", "tp-catalog", "tp-store", "tp-engine"]),
@@ -27,6 +28,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "tp-graph",
             "tp-store",
             "tp-payload",
+            "tp-egress",
             "tp-engine",
             "tp-ops",
             "tp-web",
@@ -38,8 +40,9 @@ const LAYERS: [(&str, &[&str]); 13] = [
 ];
 
 /// Crates of others that only these of ours may use outside tests.
-const EXCLUSIVE: [(&str, &[&str]); 10] = [
-    ("reqwest", &["tp-graph", "tp-client"]),
+const EXCLUSIVE: [(&str, &[&str]); 11] = [
+    ("reqwest", &["tp-graph", "tp-client", "tp-egress"]),
+    ("jsonwebtoken", &["tp-egress"]),
     ("sqlx", &["tp-store"]),
     ("object_store", &["tp-payload"]),
     ("zstd", &["tp-payload"]),

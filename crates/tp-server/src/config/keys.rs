@@ -7,6 +7,8 @@ use super::{ConfigError, Source};
 pub(super) enum Kind {
     Text,
     Number,
+    /// In the file an array of texts, or one text with commas.
+    List,
 }
 
 /// One key: its name, its environment variable without the prefix, what is allowed.
@@ -26,6 +28,10 @@ const fn text(
     allowed: &'static str,
 ) -> Key {
     Key { name, env, kind: Kind::Text, default, allowed }
+}
+
+const fn list(name: &'static str, env: &'static str, allowed: &'static str) -> Key {
+    Key { name, env, kind: Kind::List, default: "", allowed }
 }
 
 const fn number(
@@ -68,6 +74,18 @@ pub(super) const KEYS: &[Key] = &[
     number("worker.per_tenant", "WORKER__PER_TENANT", "2", "a number from 1 to 64"),
     number("graph.max_in_flight", "GRAPH__MAX_IN_FLIGHT", "16", "a number from 1 to 256"),
     number("graph.budget_scale", "GRAPH__BUDGET_SCALE", "1.0", "a number from 0.01 to 1000"),
+    text(
+        "oidc.issuer",
+        "OIDC__ISSUER",
+        "",
+        "https://HOST/PATH, or http:// on a loopback address, without user, query and fragment",
+    ),
+    text("oidc.client_id", "OIDC__CLIENT_ID", "", "the id of this app at the provider"),
+    text("oidc.client_secret_file", "OIDC__CLIENT_SECRET_FILE", "", "a file with the app's secret"),
+    list("oidc.allowed_tenants", "OIDC__ALLOWED_TENANTS", "ids of Microsoft Entra tenants"),
+    text("oidc.name", "OIDC__NAME", "", "a name for the button, up to 60 letters"),
+    text("oidc.ca_file", "OIDC__CA_FILE", "", "a file with certificates in PEM form"),
+    list("egress.allow_private", "EGRESS__ALLOW_PRIVATE", "names of hosts, without port"),
     text("log.level", "LOG__LEVEL", "info", "error, warn, info, debug or trace"),
     text("log.format", "LOG__FORMAT", "auto", "text, json or auto (text on a terminal)"),
 ];

@@ -53,6 +53,11 @@ fn flatten(
             }
             (None, _) => return Err(keys::unknown(&name, source)),
             (Some(Kind::Text), toml::Value::String(text)) => text.clone(),
+            (Some(Kind::List), toml::Value::String(text)) => text.clone(),
+            (Some(Kind::List), toml::Value::Array(all)) => {
+                let words: Option<Vec<&str>> = all.iter().map(toml::Value::as_str).collect();
+                words.ok_or_else(|| bad(&name, source))?.join(",")
+            }
             (Some(Kind::Number), toml::Value::Integer(number)) => number.to_string(),
             (Some(Kind::Number), float @ toml::Value::Float(_)) => float.to_string(),
             (Some(_), _) => return Err(bad(&name, source)),

@@ -181,6 +181,8 @@ impl Shell {
                             ul {
                                 li { a href=(paths::policy_types(None)) { "Policy types" } }
                                 li { a href="/account" { "Account" } }
+                                li { a href=(paths::OWN_SIGN_INS) { "Your ways to sign in" } }
+                                li { a href=(paths::WORKSPACES) { "Your workspaces" } }
                             }
                             form method="post" action="/logout" {
                                 (self.csrf())

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde::Deserialize;
-use tp_domain::ids::{SessionId, WorkspaceId};
+use tp_domain::ids::SessionId;
 use tp_store::{Actor, FRESH, NewSession};
 
 use super::login::Nothing;
@@ -31,7 +31,7 @@ pub(super) fn render(shell: &Shell, title: &str, body: Markup) -> Markup {
 
 pub(super) fn tabs(here: &str) -> Markup {
     let link = |href: &str, label: &str| html! { li { a href=(href) aria-current=[(href == here).then_some("page")] { (label) } } };
-    html! { nav aria-label="Account" { ul.tabs { (link("/account", "Account")) (link("/account/tokens", "API tokens")) } } }
+    html! { nav aria-label="Account" { ul.tabs { (link("/account", "Account")) (link("/account/tokens", "API tokens")) (link(paths::OWN_SIGN_INS, "Ways to sign in")) (link(paths::WORKSPACES, "Workspaces")) } } }
 }
 
 pub(crate) async fn show(
@@ -52,8 +52,7 @@ async fn page(
     let shell = Shell::of(app, actor).await?;
     let hall = app.store.hall();
     let own = hall.own_account(actor).await?;
-    let (sessions, workspaces) =
-        (hall.session_list(actor).await?, hall.workspace_list(actor).await?);
+    let sessions = hall.session_list(actor).await?;
     let told = match done {
         Some("name") => Some("Your name is changed."),
         Some("password") => Some("Your password is changed, and your other sessions are ended."),
@@ -100,14 +99,6 @@ async fn page(
                 } } }
             } }
             @if sessions.len() > 1 { form method="post" action="/account/sessions/end-others" { (shell.csrf()) p { button.button type="submit" { "End all other sessions" } } } }
-        }
-        @if workspaces.len() > 1 {
-            h2 { "Workspaces" }
-            ul.plain { @for (id, name) in &workspaces { li {
-                @if *id == actor.workspace() { strong { (format::shown(name)) } " (here)" } @else {
-                    form method="post" action="/account/workspace" { (shell.csrf()) input type="hidden" name="workspace" value=(id); button.pill type="submit" { "Go to " (format::shown(name)) } }
-                }
-            } } }
         }
     };
     Ok(render(&shell, "Account", body))
@@ -216,23 +207,6 @@ pub(crate) async fn session_end_others(
 ) -> Result<Redirect, WebError> {
     app.store.hall().session_end_others(&actor, Some(id)).await?;
     Ok(Redirect::to("/account?done=sessions"))
-}
-
-#[derive(Deserialize)]
-pub(crate) struct WorkspaceForm {
-    workspace: String,
-}
-
-pub(crate) async fn workspace(
-    SignedIn(actor): SignedIn,
-    State(app): State<App>,
-    CsrfForm(form): CsrfForm<WorkspaceForm>,
-) -> Result<Redirect, WebError> {
-    let workspace: WorkspaceId = form.workspace.parse().map_err(|_| WebError::NotFound)?;
-    if !app.store.hall().session_move(&actor, workspace).await? {
-        return Err(WebError::NotFound);
-    }
-    Ok(Redirect::to("/tenants"))
 }
 
 /// Where somebody is sent who must show again who they are: back to the page with the form.

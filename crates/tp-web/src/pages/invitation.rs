@@ -181,10 +181,14 @@ pub(crate) async fn join(
 ) -> Result<Response, WebError> {
     let secret = secret(&path)?;
     let hall = app.store.hall();
-    match hall.invitation_accept_as(&secret, &actor, Some(id)).await? {
+    match hall.invitation_accept_as(&secret, &actor, Some(id.clone())).await? {
         Accepted::Joined(_, workspace) => {
-            hall.session_move(&actor, workspace).await?;
-            Ok(Redirect::to("/tenants").into_response())
+            let mut response = Redirect::to("/tenants").into_response();
+            if let Some(secret) = hall.session_move(&actor, workspace, Some(id)).await? {
+                let cookie = session::set(&app, &secret).ok_or(WebError::Internal)?;
+                response.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+            Ok(response)
         }
         Accepted::Gone | Accepted::OtherAccount | Accepted::HasAccount => {
             Ok(gone(&Shell::of(&app, &actor).await?))

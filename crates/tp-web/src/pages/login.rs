@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
+use tp_store::SignInMethod;
 
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
@@ -50,6 +51,10 @@ fn page(app: &App, return_to: &str, email: &str, refused: bool) -> Response {
                     code { "tenantpilot demo --print-login" } " shows them again." } }
             }
             @if refused { div.banner.bad role="alert" { p { (REFUSED) } } }
+            @if let Some(provider) = &app.settings.provider {
+                a.button.primary href=(paths::oidc(return_to)) { "Sign in with " (provider.name()) }
+                h2 { "Local account" }
+            }
             form method="post" action="/login" {
                 input type="hidden" name="return_to" value=(return_to);
                 div {
@@ -127,8 +132,11 @@ pub(crate) async fn sign_out(
     RequestId(id): RequestId,
     CsrfForm(Nothing {}): CsrfForm<Nothing>,
 ) -> Result<Response, WebError> {
+    let method = app.store.hall().session_method(&actor).await?;
     app.store.hall().sign_out(&actor, Some(id)).await?;
-    let mut response = Redirect::to("/login").into_response();
+    let elsewhere = method == Some(SignInMethod::Oidc) && app.settings.provider.is_some();
+    let to = if elsewhere { paths::SIGNED_OUT } else { "/login" };
+    let mut response = Redirect::to(to).into_response();
     if let Some(cookie) = session::clear(&app) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

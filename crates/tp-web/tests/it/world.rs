@@ -114,6 +114,7 @@ pub(crate) async fn worlds() -> Vec<World> {
                 login: "https://login.microsoftonline.com".parse().unwrap(),
                 scope: "https://graph.microsoft.com/.default".to_owned(),
             }],
+            provider: None,
             demo: false,
         };
         let catalog = Arc::new(Catalog::builtin().unwrap());

@@ -203,6 +203,8 @@ needs! {
     ManageSchedules => SchedulesManage;
     /// Begin a restore and make its preview.
     PreviewRestore => RestorePreview;
+    /// Make the preview of a restore.
+    StartRestorePreview => RestorePreview;
     /// Confirm a restore. It starts nothing by itself: there is no `MayStart` for it.
     ExecuteRestores => RestoreExecute fresh;
     /// Agree to a restore that somebody else has confirmed.
@@ -243,6 +245,10 @@ impl MayStart for StartGroupsSync {
 
 impl MayStart for StartPayloadsPrune {
     type Request = crate::payloads_prune::PrunePayloads;
+}
+
+impl MayStart for StartRestorePreview {
+    type Request = crate::restore::preview::MakeRestorePreview;
 }
 
 impl MayStart for StartConnectionVerify {

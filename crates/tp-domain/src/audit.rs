@@ -49,8 +49,6 @@ words! {
         UserPasswordChanged => "user.password_changed",
         /// Somebody showed again who they are.
         UserConfirmed => "user.confirmed",
-        /// Somebody's second factor was set up, renewed or removed.
-        UserSecondFactorChanged => "user.second_factor_changed",
         /// Sessions were ended from another one.
         SessionsEnded => "session.ended",
         /// An API token was taken back.

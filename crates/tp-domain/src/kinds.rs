@@ -193,6 +193,25 @@ pub(crate) const RUNS_PRUNE: KindFacts = KindFacts {
     spec: "specs/002-run-engine/spec.md",
 };
 
+pub(crate) const RESTORE_PREVIEW: KindFacts = KindFacts {
+    label_en: "Restore preview",
+    label_de: "Wiederherstellungsvorschau",
+    description: "Reads what is there now and freezes what a restore would write.",
+    description_de: "Liest den jetzigen Stand und hält fest, was eine Wiederherstellung schreiben würde.",
+    capability: Capability::RestorePreview,
+    level: Level::Tenant,
+    lane: Lane::Interactive,
+    identity: IdentityRule::Selection,
+    unit: "objects",
+    context_keys: &["restore", "actions"],
+    retry: RetryPolicy::USUAL,
+    expected_seconds: 300,
+    superseded_by_success: true,
+    schedulable: false,
+    retry_failed: false,
+    spec: "specs/005-restore/spec.md",
+};
+
 pub(crate) const RESTORE_EXECUTE: KindFacts = KindFacts {
     label_en: "Restore",
     label_de: "Wiederherstellung",

@@ -16,8 +16,6 @@ pub struct Member {
     pub email: String,
     /// Whether the account may sign in.
     pub is_active: bool,
-    /// Whether a second factor is asked for at sign-in.
-    pub has_second_factor: bool,
     /// The role in the workspace as a whole; none for somebody who sees single tenants only.
     pub role: Option<Role>,
     /// Roles that differ in single tenants.

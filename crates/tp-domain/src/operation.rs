@@ -28,6 +28,8 @@ words! {
         PayloadsPrune => "payloads.prune",
         /// Checks how a tenant is reached and what its app may do there.
         ConnectionVerify => "connection.verify",
+        /// Reads the tenant and freezes the plan of a restore.
+        RestorePreview => "restore.preview",
         /// Carries out a restore's confirmed plan.
         RestoreExecute => "restore.execute",
         /// Starts a schedule's work in many tenants and ends when all of it has ended.
@@ -156,6 +158,7 @@ impl OperationKind {
             Self::DirectoryGroupsSync => kinds::DIRECTORY_GROUPS_SYNC,
             Self::PayloadsPrune => kinds::PAYLOADS_PRUNE,
             Self::ConnectionVerify => kinds::CONNECTION_VERIFY,
+            Self::RestorePreview => kinds::RESTORE_PREVIEW,
             Self::RestoreExecute => kinds::RESTORE_EXECUTE,
             Self::ScheduleExecute => kinds::SCHEDULE_EXECUTE,
             Self::RunsPrune => kinds::RUNS_PRUNE,

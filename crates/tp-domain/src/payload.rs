@@ -16,6 +16,10 @@ words! {
         Version => "version",
         /// What a backup set consists of.
         Manifest => "manifest",
+        /// What a restore wants an object to be.
+        Wanted => "wanted",
+        /// What the preview of a restore has found.
+        Preview => "preview",
     }
 }
 

@@ -107,6 +107,8 @@ words! {
         PayloadMissing => "payload_missing",
         /// A stored payload is not what was stored.
         PayloadDamaged => "payload_damaged",
+        /// It refers to something that is not in the tenant, and nobody has said what stands for it.
+        ReferenceMissing => "reference_missing",
         /// A backup's list of contents and the database say different things.
         BackupInconsistent => "backup_inconsistent",
         /// Something needs it by now, so it was kept.
@@ -438,6 +440,12 @@ impl ReasonCode {
                 "A stored content is not what was stored: altered, cut, moved, or sealed with a lost key.",
                 "Put it back from a backup of the payload store, then verify again.",
                 Operator,
+                Permanent,
+            ),
+            Self::ReferenceMissing => (
+                "It refers to a group, filter or other object that is not in the tenant.",
+                "Restore what it refers to as well, or leave this policy out.",
+                Manager,
                 Permanent,
             ),
             Self::BackupInconsistent => (

@@ -4,9 +4,11 @@
 //! [`record::RestoreState`] says how far a restore has come. What a run did with each item of the plan is
 //! an [`outcome::ItemOutcome`]. Nothing is written without a [`warrant::WriteWarrant`].
 
+pub mod draft;
 pub mod execute;
 pub mod intent;
 pub mod outcome;
 pub mod plan;
+pub mod preview;
 pub mod record;
 pub mod warrant;

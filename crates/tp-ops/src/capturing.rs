@@ -24,7 +24,7 @@ use tp_store::{BackupEntry, BackupWritten, ClaimedRun, OpenBackup, StoreError};
 
 use crate::Tools;
 
-pub(crate) use capture::{Names, put};
+pub(crate) use capture::{Names, capture_one, put};
 pub(crate) use tally::Tally;
 use types::TypeRead;
 

@@ -15,6 +15,7 @@ pub mod execute_schedule;
 pub mod prune_payloads;
 pub mod prune_runs;
 pub mod restore_execute;
+pub mod restore_preview;
 pub mod sync_groups;
 pub mod sync_inventory;
 
@@ -50,6 +51,11 @@ pub fn registry(tools: &Tools) -> Registry {
         .with(Arc::new(sync_groups::SyncGroupsOperation::new(tools.clone())))
         .with(Arc::new(prune_payloads::PrunePayloadsOperation::new(tools.clone())))
         .with(Arc::new(connection_verify::VerifyConnectionOperation::new(tools.clone())))
+        .with(Arc::new(restore_preview::PreviewRestoreOperation::new(tools.clone())))
+        .with(Arc::new(restore_execute::RestoreExecuteOperation::new(
+            tools.clone(),
+            Arc::new(restore_execute::Vaulted(tools.clone())),
+        )))
         .with(Arc::new(execute_schedule::ExecuteScheduleOperation))
         .with(Arc::new(prune_runs::PruneRunsOperation))
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tp_domain::ids::VersionId;
 use tp_domain::item::ItemState;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
@@ -15,7 +16,7 @@ use crate::db::Tx;
 use crate::error::StoreError;
 use crate::items::{END, clean};
 use crate::stmt::stmt;
-use crate::versions;
+use crate::versions::{self, Captured};
 
 const STATE: &str = "\
 SELECT state FROM run_items WHERE scope_id = $1 AND run_id = $2 AND item_key = $3";
@@ -72,6 +73,30 @@ impl ClaimedRun {
             .await?;
         self.progress().add(written.counted, written.failed, 0);
         Ok(written)
+    }
+}
+
+impl ClaimedRun {
+    /// Writes down what was captured of one policy, for a purpose of its own: as a new version, or as the
+    /// latest one where that has the same content. None when the payload is not there any more.
+    pub async fn version_keep(
+        &self,
+        policy_type: &PolicyType,
+        purpose: Purpose,
+        captured: Captured,
+    ) -> Result<Option<VersionId>, StoreError> {
+        let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+        let key = policy_type.clone();
+        self.store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    let written = versions::write(tx, &*ids, &claimed, &key, purpose, &captured);
+                    Ok(written.await?.map(|written| written.version))
+                })
+            })
+            .await
     }
 }
 

@@ -27,13 +27,11 @@ use crate::workspace::WorkspaceScope;
 const LIST: &str = "\
 SELECT u.id, u.name, u.email, u.status, m.role, m.tenant_id, m.created_at, m.added_by, t.slug,
        t.name AS tenant_name,
-       CASE WHEN f.confirmed_at IS NULL THEN 0 ELSE 1 END AS factor,
        (SELECT max(s.last_used_at) FROM sessions s
         WHERE s.user_id = u.id AND s.workspace_id = $1) AS seen_at
 FROM memberships m
 JOIN users u ON u.id = m.user_id
 LEFT JOIN tenants t ON t.id = m.tenant_id
-LEFT JOIN second_factors f ON f.user_id = u.id
 WHERE m.workspace_id = $1 ORDER BY u.id, t.name";
 // An update that changes nothing holds the row on both databases.
 const HOLD: &str = "UPDATE workspaces SET name = name WHERE id = $1";
@@ -86,7 +84,6 @@ struct MemberRow {
     added_by: String,
     slug: Option<String>,
     tenant_name: Option<String>,
-    factor: i32,
     seen_at: Option<i64>,
 }
 
@@ -123,7 +120,6 @@ fn gather(rows: Vec<MemberRow>) -> Result<Vec<Member>, StoreError> {
             name: row.name.clone(),
             email: row.email.clone(),
             is_active: row.status == "active",
-            has_second_factor: row.factor != 0,
             role: None,
             overrides: Vec::new(),
             added_at: Timestamp::from_micros(row.created_at),

@@ -32,6 +32,11 @@ macro_rules! migrations {
                 "backup_care",
                 include_str!(concat!("../migrations/", $folder, "/0009_backup_care.sql")),
             ),
+            (
+                11,
+                "restore_previews",
+                include_str!(concat!("../migrations/", $folder, "/0011_restore_previews.sql")),
+            ),
             (13, "sign_in", include_str!(concat!("../migrations/", $folder, "/0013_sign_in.sql"))),
             (14, "access", include_str!(concat!("../migrations/", $folder, "/0014_access.sql"))),
         ]

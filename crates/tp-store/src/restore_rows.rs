@@ -1,7 +1,9 @@
 //! Restores as they are read.
 
 use tp_domain::ids::{IntentId, RestoreId, RunId};
+use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
+use tp_domain::restore::draft::RestoreDraft;
 use tp_domain::restore::intent::{NewIntent, WriteIntent};
 use tp_domain::restore::outcome::{ItemResult, RestoreItem};
 use tp_domain::restore::plan::{FrozenPlan, PayloadRef, PlanHash};
@@ -23,7 +25,8 @@ macro_rules! restore_columns {
            AND o.outcome = 'pending') THEN 'done' ELSE r.state END AS state, \
          r.second_approver, r.reason, r.created_by, r.created_name, r.created_at, r.plan_hash, \
          r.plan_expires_at, r.confirmed_by, r.confirmed_name, r.confirmed_at, r.approved_by, \
-         r.approved_name, r.approved_at, r.run_id, r.revision"
+         r.approved_name, r.approved_at, r.run_id, r.revision, r.draft, r.preview_address, \
+         r.preview_run_id"
     };
 }
 
@@ -73,6 +76,9 @@ struct RestoreRow {
     approved_at: Option<i64>,
     run_id: Option<Uuid>,
     revision: i64,
+    draft: String,
+    preview_address: Option<Vec<u8>>,
+    preview_run_id: Option<Uuid>,
 }
 
 fn who(id: Option<Uuid>, name: Option<String>, at: Option<i64>) -> Option<Who> {
@@ -91,7 +97,18 @@ impl TryFrom<RestoreRow> for RestoreRecord {
             _ => None,
         };
         let created_at = Timestamp::from_micros(row.created_at);
+        let draft = serde_json::from_str(&row.draft).map_err(|_| bad("draft"))?;
+        let preview = match (row.preview_address, row.preview_run_id) {
+            (Some(address), Some(run)) => {
+                let address = PayloadAddress::from_slice(&address);
+                Some((address.ok_or_else(|| bad("preview_address"))?, RunId::from_uuid(run)))
+            }
+            _ => None,
+        };
         Ok(Self {
+            // A restore of a version before drafts were kept has none.
+            draft: RestoreDraft::parse(&draft).ok(),
+            preview,
             id: RestoreId::from_uuid(row.id),
             state: row.state.parse().map_err(|_| bad("state"))?,
             second_approver: row.second_approver,

@@ -12,6 +12,7 @@ use tp_domain::audit::{AuditAction, AuditNote};
 use tp_domain::gate::Gate;
 use tp_domain::ids::{Ids, RestoreId, RunId, UserId};
 use tp_domain::operation::{IdentityHash, OperationKind, OperationRequest};
+use tp_domain::restore::draft::RestoreDraft;
 use tp_domain::restore::execute::ExecuteRestore;
 use tp_domain::restore::plan::{FrozenPlan, PlanHash, RestorePlan};
 use tp_domain::restore::record::{LONGEST_REASON, RestoreRecord, RestoreState};
@@ -32,8 +33,8 @@ use crate::stmt::stmt;
 
 const INSERT: &str = "\
 INSERT INTO restores (scope_id, id, workspace_id, tenant_id, state, second_approver, created_by,
-                      created_name, created_at)
-VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8)";
+                      created_name, created_at, draft)
+VALUES ($1, $2, $3, $4, 'draft', $5, $6, $7, $8, $9)";
 const PLAN_INSERT: &str = "\
 INSERT INTO restore_plans (scope_id, restore_id, plan_hash, workspace_id, tenant_id, bytes, frozen_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -44,6 +45,8 @@ UPDATE restores
 SET state = 'previewed', plan_hash = $3, plan_expires_at = $4, reason = NULL,
     confirmed_by = NULL, confirmed_name = NULL, confirmed_at = NULL, revision = revision + 1
 WHERE scope_id = $1 AND id = $2";
+const PREVIEW_UNSET: &str = "\
+UPDATE restores SET preview_address = NULL, preview_run_id = NULL WHERE scope_id = $1 AND id = $2";
 const STATE_SET: &str =
     "UPDATE restores SET state = $3, revision = revision + 1 WHERE scope_id = $1 AND id = $2";
 const CONFIRMED: &str = "\
@@ -145,12 +148,12 @@ type Answer<T> = Result<T, RestoreRefused>;
 
 /// Who acts in which tenant: what each unit here needs.
 #[derive(Clone, Debug)]
-struct Act {
-    tenant: Tenant,
-    user: UserId,
-    initiator: Initiator,
-    id: RestoreId,
-    request_id: Option<String>,
+pub(crate) struct Act {
+    pub(crate) tenant: Tenant,
+    pub(crate) user: UserId,
+    pub(crate) initiator: Initiator,
+    pub(crate) id: RestoreId,
+    pub(crate) request_id: Option<String>,
 }
 
 impl Act {
@@ -216,12 +219,13 @@ impl TenantScope<PreviewRestore> {
     /// Begins a restore: a draft without a plan.
     pub async fn restore_create(
         &self,
-        second_approver: bool,
+        draft: &RestoreDraft,
         request_id: Option<String>,
     ) -> Result<RestoreId, StoreError> {
         let id = RestoreId::next(&*self.store.ids);
         let (act, ids) = (self.act(id, request_id), Arc::clone(&self.store.ids));
-        let name = self.actor.name.clone();
+        let (name, second_approver) = (self.actor.name.clone(), draft.second_approver);
+        let draft = draft.json();
         self.store
             .db
             .write(self.reach(), move |tx| {
@@ -237,9 +241,10 @@ impl TenantScope<PreviewRestore> {
                         act.user.uuid(),
                         name,
                         now,
+                        draft.to_string(),
                     ))
                     .await?;
-                    let details = json!({"second_approver": second_approver});
+                    let details = json!({ "draft": draft });
                     act.audit(tx, &*ids, AuditAction::RestoreCreated, None, details).await
                 })
             })
@@ -285,7 +290,7 @@ impl TenantScope<PreviewRestore> {
     }
 }
 
-async fn freeze(
+pub(crate) async fn freeze(
     tx: &mut Tx,
     ids: &dyn Ids,
     act: &Act,
@@ -307,6 +312,8 @@ async fn freeze(
     let bytes = frozen.bytes().to_vec();
     tx.execute(stmt!(PLAN_INSERT, scope, id, hash, workspace, scope, bytes, now)).await?;
     tx.execute(stmt!(FROZEN, scope, id, hash, expires_at)).await?;
+    // What an earlier preview showed is not of this plan.
+    tx.execute(stmt!(PREVIEW_UNSET, scope, id)).await?;
     let details = json!({"plan_hash": hash, "nodes": frozen.plan().actions()});
     act.audit(tx, ids, AuditAction::RestorePlanFrozen, None, details).await?;
     Ok(Ok(frozen))

@@ -23,6 +23,7 @@ macro_rules! version_columns {
          v.modified_text, v.assignments, v.redactions, v.names, v.created_at"
     };
 }
+pub(crate) use version_columns;
 
 const INSERT: &str = "\
 INSERT INTO policy_versions (scope_id, id, workspace_id, tenant_id, policy_type, graph_id, number, address,

@@ -3,6 +3,8 @@
 use uuid::Uuid;
 
 use crate::ids::{RestoreId, RunId};
+use crate::payload::PayloadAddress;
+use crate::restore::draft::RestoreDraft;
 use crate::restore::plan::PlanHash;
 use crate::time::Timestamp;
 use crate::words::words;
@@ -90,6 +92,10 @@ pub struct RestoreRecord {
     pub run: Option<RunId>,
     /// Counts changes of this record.
     pub revision: u64,
+    /// What is wanted.
+    pub draft: Option<RestoreDraft>,
+    /// Where the differences of the frozen plan are kept, and the run that found them.
+    pub preview: Option<(PayloadAddress, RunId)>,
 }
 
 #[cfg(test)]

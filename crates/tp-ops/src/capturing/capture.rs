@@ -9,18 +9,22 @@ use tp_catalog::contract::Contract;
 use tp_catalog::references;
 use tp_catalog::registry::Catalog;
 use tp_catalog::secrets::{self, Redactions};
+use tp_domain::ids::VersionId;
 use tp_domain::json::Json;
 use tp_domain::payload::PayloadKind;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
-use tp_domain::version::ReferenceNames;
+use tp_domain::version::{Purpose, ReferenceNames};
 use tp_engine::operation::Stop;
 use tp_graph::full::{ASSIGNMENTS, FullObject};
 use tp_graph::session::GraphSession;
 use tp_payload::{Canonical, PayloadError, Sealed, Vault};
 use tp_store::{Captured, ClaimedRun, PayloadWant, PayloadWritten, Reserved};
 
-use crate::stored::payload_stop;
+use super::TRIES;
+use crate::sign_in::failed;
+use crate::stored::{payload_stop, vault};
+use crate::{Tools, observe};
 
 /// The kind of references to groups: the directory knows all of them, the inventory those it has seen.
 const GROUP: &str = "group";
@@ -225,4 +229,45 @@ pub(crate) async fn put(
     let Sealed { key, bytes, length, .. } = vault.put(kind, content, place.copy).await?;
     let object_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     Ok(Some(PayloadWritten { key, text_bytes: length, object_bytes }))
+}
+
+/// One object that was kept.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Its version.
+    pub(crate) version: VersionId,
+    /// The bytes of the version's content.
+    pub(crate) content: Vec<u8>,
+}
+
+/// Keeps one object, as it was just read, as a version. Names of what it refers to are not asked for: what
+/// is about to be written must not wait for them.
+pub(crate) async fn capture_one(
+    tools: &Tools,
+    run: &ClaimedRun,
+    policy_type: &PolicyType,
+    full: FullObject,
+) -> Result<Result<Kept, ReasonCode>, Stop> {
+    let Some(contract) = tools.catalog.contract(policy_type) else {
+        return Ok(Err(ReasonCode::UnsupportedType));
+    };
+    let Some(observed) = observe::policy(contract, &full.object) else {
+        return Ok(Err(ReasonCode::MalformedResponse));
+    };
+    let vault = vault(tools, run).await?;
+    let prepared = match prepare(contract, &vault, observed, full) {
+        Ok(prepared) => prepared,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let (names, prepared) = (Names::default(), [prepared]);
+    for _ in 0..TRIES {
+        for captured in store(run, &vault, &names, &prepared).await? {
+            let kept = run.version_keep(policy_type, Purpose::Safety, captured).await?;
+            if let Some(version) = kept {
+                let content = prepared[0].content.as_bytes().to_vec();
+                return Ok(Ok(Kept { version, content }));
+            }
+        }
+    }
+    Err(failed(ReasonCode::StorageUnavailable))
 }

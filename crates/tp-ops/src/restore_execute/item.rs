@@ -18,7 +18,7 @@ use tp_graph::write::{GraphWriter, Sent};
 use super::Work;
 use super::end::{End, Halt, Worked, refused};
 use super::lost::Found;
-use super::payloads::{SafetyCapture, Wanted, bytes_of};
+use super::payloads::{SafetyCapture, Wanted};
 
 /// How often what was lost and has not happened is sent again, where twice is as good as once.
 const SENT_AGAIN: u32 = 2;
@@ -198,8 +198,7 @@ impl<'a> Item<'a> {
         }
         let unreadable = || refused(ReasonCode::PayloadUnreadable);
         let at = self.node.wanted.as_ref().ok_or_else(unreadable)?;
-        let tenant = self.work.run.claimed().tenant().ok_or_else(unreadable)?;
-        let bytes = match self.work.operation.payloads.fetch(tenant, at).await {
+        let bytes = match self.work.operation.payloads.fetch(self.work.run, at).await {
             Ok(bytes) => bytes,
             Err(error) => return Err(self.payload(error.reason())),
         };
@@ -248,19 +247,13 @@ impl<'a> Item<'a> {
         if self.record.safety.is_some() {
             return Ok(());
         }
-        let claimed = self.work.run.claimed();
-        let Some(tenant) = claimed.tenant() else {
-            return Err(refused(ReasonCode::InternalError));
-        };
         let capture = SafetyCapture {
-            tenant,
             restore: self.work.plan.restore(),
-            run: claimed.run(),
             policy_type: self.node.policy_type.clone(),
             graph_id: self.id.clone().unwrap_or_default(),
-            bytes: bytes_of(live),
+            object: live.clone(),
         };
-        match self.work.operation.payloads.keep(capture).await {
+        match self.work.operation.payloads.keep(self.work.run, capture).await {
             Ok(at) => Ok(self.work.plan.item_kept(&self.node.key, &at).await?),
             Err(error) => Err(self.payload(error.reason())),
         }

@@ -4,12 +4,13 @@
 use std::fmt;
 
 use futures_util::future::BoxFuture;
-use tp_domain::ids::{RestoreId, RunId, TenantId};
+use tp_domain::ids::RestoreId;
 use tp_domain::json::{Json, Object};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::restore::plan::{BodyHash, PayloadRef, PlanNode};
 use tp_graph::full::FullObject;
+use tp_store::ClaimedRun;
 
 /// The payload store did not give or take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,18 +37,14 @@ impl PayloadUnavailable {
 /// It is as Graph gave it. Marking its secrets, sealing it and making a version of it is the store's.
 #[derive(Clone)]
 pub struct SafetyCapture {
-    /// The tenant.
-    pub tenant: TenantId,
     /// The restore that is about to write.
     pub restore: RestoreId,
-    /// Its run.
-    pub run: RunId,
     /// The object's type.
     pub policy_type: PolicyType,
     /// Its Graph id; for the one object that a tenant has, the type's key.
     pub graph_id: String,
-    /// Canonical JSON with `object` and `assignments`.
-    pub bytes: Vec<u8>,
+    /// The object as it was read.
+    pub object: FullObject,
 }
 
 impl fmt::Debug for SafetyCapture {
@@ -58,16 +55,19 @@ impl fmt::Debug for SafetyCapture {
 
 /// The port to the payload store. The store of payloads answers it.
 pub trait RestorePayloads: Send + Sync + fmt::Debug {
-    /// The bytes of a payload of that tenant's plans. They are compared with the reference's hash.
+    /// The bytes of a payload of a plan of this run's tenant. They are compared with the reference's hash.
     fn fetch<'a>(
         &'a self,
-        tenant: TenantId,
+        run: &'a ClaimedRun,
         at: &'a PayloadRef,
     ) -> BoxFuture<'a, Result<Vec<u8>, PayloadUnavailable>>;
 
     /// Keeps an object as it was. Durable when this returns: a write follows.
-    fn keep(&self, capture: SafetyCapture)
-    -> BoxFuture<'_, Result<PayloadRef, PayloadUnavailable>>;
+    fn keep<'a>(
+        &'a self,
+        run: &'a ClaimedRun,
+        capture: SafetyCapture,
+    ) -> BoxFuture<'a, Result<PayloadRef, PayloadUnavailable>>;
 }
 
 /// The form in which an object and its assignments are kept.
@@ -112,7 +112,7 @@ impl Wanted {
 }
 
 /// The same of an object that was read.
-pub(super) fn bytes_of(full: &FullObject) -> Vec<u8> {
+pub fn bytes_of(full: &FullObject) -> Vec<u8> {
     payload_bytes(&full.object, full.assignments.as_deref())
 }
 

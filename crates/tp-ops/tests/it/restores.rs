@@ -3,6 +3,7 @@
 mod approvals;
 mod kills;
 mod lost;
+mod previews;
 mod steps;
 mod types;
 
@@ -16,10 +17,11 @@ use serde_json::{Value, json};
 use tp_catalog::contract::Contract;
 use tp_catalog::readback::fingerprint;
 use tp_domain::access::{ExecuteRestores, PreviewRestore, Role};
-use tp_domain::ids::{RestoreId, RunId, TenantId, WorkerId};
+use tp_domain::ids::{RestoreId, RunId, WorkerId};
 use tp_domain::json::Json;
 use tp_domain::operation::Lane;
 use tp_domain::policy::PolicyType;
+use tp_domain::restore::draft::RestoreDraft;
 use tp_domain::restore::intent::WriteIntent;
 use tp_domain::restore::outcome::{ItemOutcome, ItemResult, RestoreItem};
 use tp_domain::restore::plan::{
@@ -32,10 +34,10 @@ use tp_graph::full::FullObject;
 use tp_graph::session::{Access, GraphSession};
 use tp_ops::restore_execute::{
     Patience, PayloadUnavailable, RestoreExecuteOperation, RestorePayloads, SafetyCapture,
-    payload_bytes,
+    bytes_of, payload_bytes,
 };
 use tp_sim::faults::Fault;
-use tp_store::{Confirm, Confirmed, HowStarted, NewUser, TenantRef, TenantScope};
+use tp_store::{ClaimedRun, Confirm, Confirmed, HowStarted, NewUser, TenantRef, TenantScope};
 use uuid::Uuid;
 
 use crate::reading::{Silent, control};
@@ -81,18 +83,19 @@ impl Kept {
 impl RestorePayloads for Kept {
     fn fetch<'a>(
         &'a self,
-        _: TenantId,
+        _: &'a ClaimedRun,
         at: &'a PayloadRef,
     ) -> BoxFuture<'a, Result<Vec<u8>, PayloadUnavailable>> {
         Box::pin(async move { self.get(at).ok_or(PayloadUnavailable::Damaged) })
     }
 
-    fn keep(
-        &self,
+    fn keep<'a>(
+        &'a self,
+        _: &'a ClaimedRun,
         capture: SafetyCapture,
-    ) -> BoxFuture<'_, Result<PayloadRef, PayloadUnavailable>> {
+    ) -> BoxFuture<'a, Result<PayloadRef, PayloadUnavailable>> {
         Box::pin(async move {
-            let at = self.put(capture.bytes);
+            let at = self.put(bytes_of(&capture.object));
             let number = self.captures.fetch_add(1, Ordering::SeqCst) + 1;
             let hook = {
                 let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);
@@ -285,14 +288,16 @@ impl Bench {
 
     pub(crate) async fn scope(&self) -> TenantScope<ExecuteRestores> {
         let contoso = TenantRef::parse("contoso").unwrap();
-        self.world.db.store.enter(&self.world.actor, &contoso).await.unwrap()
+        // Restores ask for a fresh sign-in, and time passes in tests.
+        let owner = self.world.db.store.test_actor("owner@example.com").await;
+        self.world.db.store.enter(&owner, &contoso).await.unwrap()
     }
 
     pub(crate) async fn preview(&self, plan: RestorePlan) -> (RestoreId, FrozenPlan) {
         let contoso = TenantRef::parse("contoso").unwrap();
         let store = &self.world.db.store;
         let preview = store.enter::<PreviewRestore>(&self.world.actor, &contoso).await.unwrap();
-        let id = preview.restore_create(false, None).await.unwrap();
+        let id = preview.restore_create(&RestoreDraft::of_backup(1), None).await.unwrap();
         (id, preview.restore_freeze(id, plan, None).await.unwrap())
     }
 

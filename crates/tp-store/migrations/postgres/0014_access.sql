@@ -1,4 +1,4 @@
--- Invitations, what sessions tell of themselves, tokens of single tenants, second factors.
+-- Invitations, what sessions tell of themselves, tokens of single tenants.
 
 ALTER TABLE memberships ADD COLUMN added_by TEXT NOT NULL DEFAULT '';
 
@@ -27,21 +27,6 @@ CREATE TABLE invitations (
 );
 CREATE INDEX invitations_workspace ON invitations (workspace_id);
 
--- A shared secret of an authenticator app, sealed. The step that was used last is not taken again.
-CREATE TABLE second_factors (
-  user_id UUID NOT NULL PRIMARY KEY REFERENCES users (id),
-  secret_sealed TEXT NOT NULL,
-  made_at BIGINT NOT NULL,
-  confirmed_at BIGINT,
-  last_step BIGINT NOT NULL DEFAULT 0
-);
-CREATE TABLE recovery_codes (
-  user_id UUID NOT NULL REFERENCES users (id),
-  code_hash BYTEA NOT NULL,
-  used_at BIGINT,
-  PRIMARY KEY (user_id, code_hash)
-);
-
 ALTER TABLE invitations ENABLE ROW LEVEL SECURITY;
 ALTER TABLE invitations FORCE ROW LEVEL SECURITY;
 CREATE POLICY reach ON invitations USING (CASE current_setting('app.reach', TRUE) WHEN '*' THEN TRUE
@@ -51,6 +36,6 @@ DO $$
 BEGIN
   IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tenantpilot_app') THEN
     EXECUTE format(
-      'GRANT SELECT, INSERT, UPDATE, DELETE ON invitations, second_factors, recovery_codes TO tenantpilot_app');
+      'GRANT SELECT, INSERT, UPDATE, DELETE ON invitations TO tenantpilot_app');
   END IF;
 END $$;

@@ -1,4 +1,4 @@
--- Invitations, what sessions tell of themselves, tokens of single tenants, second factors.
+-- Invitations, what sessions tell of themselves, tokens of single tenants.
 
 ALTER TABLE memberships ADD COLUMN added_by TEXT NOT NULL DEFAULT '';
 
@@ -26,18 +26,3 @@ CREATE TABLE invitations (
   PRIMARY KEY (scope_id, id)
 ) STRICT;
 CREATE INDEX invitations_workspace ON invitations (workspace_id);
-
--- A shared secret of an authenticator app, sealed. The step that was used last is not taken again.
-CREATE TABLE second_factors (
-  user_id BLOB NOT NULL PRIMARY KEY REFERENCES users (id),
-  secret_sealed TEXT NOT NULL,
-  made_at INTEGER NOT NULL,
-  confirmed_at INTEGER,
-  last_step INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE recovery_codes (
-  user_id BLOB NOT NULL REFERENCES users (id),
-  code_hash BLOB NOT NULL,
-  used_at INTEGER,
-  PRIMARY KEY (user_id, code_hash)
-) STRICT;

@@ -3,6 +3,7 @@
 use tp_domain::access::{DeleteBackups, PreviewRestore, StartBackupVerify, ViewBackups};
 use tp_domain::backup::BackupState;
 use tp_domain::backup_verify::VerifyBackup;
+use tp_domain::restore::draft::RestoreDraft;
 use tp_domain::retention::KeepReason;
 use tp_store::{BackupChanged, ClaimedRun, HowStarted};
 
@@ -78,7 +79,7 @@ async fn a_set_that_a_restore_needs_stays_until_the_restore_has_ended() {
         let name = world.db.name();
         let number = world.backed_up().await;
         let restores = world.scope::<PreviewRestore>("contoso").await;
-        let restore = restores.restore_create(false, None).await.unwrap();
+        let restore = restores.restore_create(&RestoreDraft::of_backup(1), None).await.unwrap();
         assert!(restores.backup_hold(number, restore).await.unwrap());
         assert!(restores.backup_hold(number, restore).await.unwrap(), "{name}: once is enough");
         assert!(!restores.backup_hold(9, restore).await.unwrap(), "no such set");
@@ -94,7 +95,7 @@ async fn a_set_that_a_restore_needs_stays_until_the_restore_has_ended() {
         let left = "SELECT count(*) AS n FROM backup_holds";
         assert_eq!(world.store().test_count(left).await, 0, "{name}: a hold goes with its set");
         // Whoever comes second sees what the first has done: never both.
-        let restore = restores.restore_create(false, None).await.unwrap();
+        let restore = restores.restore_create(&RestoreDraft::of_backup(1), None).await.unwrap();
         for round in 0..16 {
             let number = world.backed_up().await;
             let (held, deleted) = tokio::join!(

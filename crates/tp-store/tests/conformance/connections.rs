@@ -32,7 +32,8 @@ impl World {
     }
 
     async fn rotate(&self) -> TenantScope<RotateCredentials> {
-        self.enter(&self.owner, "contoso").await.unwrap()
+        let owner = self.store().test_actor("owner@example.com").await;
+        self.enter(&owner, "contoso").await.unwrap()
     }
 
     async fn view(&self) -> TenantScope<ViewTenant> {

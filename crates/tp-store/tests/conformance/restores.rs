@@ -9,6 +9,7 @@ use tp_domain::ids::RestoreId;
 use tp_domain::item::{ItemState, ItemSubject};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
+use tp_domain::restore::draft::RestoreDraft;
 use tp_domain::restore::intent::{IntentState, NewIntent, Settled};
 use tp_domain::restore::outcome::{ItemOutcome, ItemResult};
 use tp_domain::restore::plan::{
@@ -62,7 +63,8 @@ fn confirm(hash: &PlanHash) -> Confirm {
 
 async fn previewed(world: &World, second: bool, plan: RestorePlan) -> (RestoreId, FrozenPlan) {
     let scope = world.scope::<PreviewRestore>("contoso").await;
-    let id = scope.restore_create(second, None).await.unwrap();
+    let draft = RestoreDraft { second_approver: second, ..RestoreDraft::of_backup(1) };
+    let id = scope.restore_create(&draft, None).await.unwrap();
     let frozen = scope.restore_freeze(id, plan, None).await.unwrap();
     (id, frozen)
 }

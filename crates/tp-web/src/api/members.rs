@@ -21,7 +21,7 @@ use crate::paths;
 fn member_json(member: &Member) -> Value {
     json!({
         "id": member.user.to_string(), "name": member.name, "email": member.email,
-        "active": member.is_active, "second_factor": member.has_second_factor,
+        "active": member.is_active,
         "role": member.role.map(Role::as_str),
         "tenants": member.overrides.iter().map(|one| json!({
             "tenant": one.tenant.to_string(), "slug": one.slug.as_str(), "role": one.role.as_str(),

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tp_domain::access::{
     CancelOperations, StartBackup, StartBackupRetention, StartBackupVerify, StartConnectionVerify,
-    StartGroupsSync, StartInventorySync, StartPayloadsPrune, StartPolicyCapture, ViewOperations,
+    StartGroupsSync, StartInventorySync, StartPayloadsPrune, StartPolicyCapture,
+    StartRestorePreview, ViewOperations,
 };
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::backup_retention::RetainBackups;
@@ -23,6 +24,7 @@ use tp_domain::operation::{InputError, Level, OperationKind, canonical};
 use tp_domain::payloads_prune::PrunePayloads;
 use tp_domain::policy::PolicyType;
 use tp_domain::policy_capture::CapturePolicies;
+use tp_domain::restore::preview::MakeRestorePreview;
 use tp_domain::run::{Outcome, RunStatus, StepState};
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
@@ -425,6 +427,12 @@ pub(crate) async fn start(
         OperationKind::ConnectionVerify => {
             let scope = app.store.enter::<StartConnectionVerify>(&actor, &tenant).await?;
             let request = VerifyConnection::parse(&inputs).map_err(WebError::Inputs)?;
+            let started = app.starter.start(&scope, &request, how).await?;
+            Ok(answer(&app, &started, scope.tenant()))
+        }
+        OperationKind::RestorePreview => {
+            let scope = app.store.enter::<StartRestorePreview>(&actor, &tenant).await?;
+            let request = MakeRestorePreview::parse(&inputs).map_err(WebError::Inputs)?;
             let started = app.starter.start(&scope, &request, how).await?;
             Ok(answer(&app, &started, scope.tenant()))
         }

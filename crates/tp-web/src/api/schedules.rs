@@ -99,6 +99,7 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
         }
         OperationKind::BackupVerify
         | OperationKind::PolicyCapture
+        | OperationKind::RestorePreview
         | OperationKind::RestoreExecute
         | OperationKind::ScheduleExecute => Err(wrong("/kind", "cannot be started by a schedule")),
     }

@@ -95,6 +95,7 @@ pub(crate) async fn run_start(
         | OperationKind::DirectoryGroupsSync
         | OperationKind::PayloadsPrune
         | OperationKind::ConnectionVerify
+        | OperationKind::RestorePreview
         | OperationKind::RestoreExecute => {
             Err(runs::not_here("is a kind of a tenant: POST /api/v1/tenants/{tenant}/runs"))
         }

@@ -124,7 +124,6 @@ fn member_table(seen: &Seen, shell: &Shell) -> Markup {
                     (format::shown(&member.name)) @if member.user == seen.me { " (you)" }
                     br; span.muted.small { (format::shown(&member.email)) }
                     @if !member.is_active { " " (chip::plain("Disabled")) }
-                    @if member.has_second_factor { " " (chip::good("Second factor")) }
                 } }
                 td data-l="Role" { @match member.role { Some(role) => (word(role)), None => span.muted { "Single tenants only" } } }
                 td data-l="In single tenants" { div { @if member.overrides.is_empty() { "–" } @for one in &member.overrides { (format::shown(&one.name)) ": " (word(one.role)) br; } } }

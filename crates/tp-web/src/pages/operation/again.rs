@@ -124,6 +124,7 @@ pub(super) async fn in_workspace(
             | OperationKind::DirectoryGroupsSync
             | OperationKind::PayloadsPrune
             | OperationKind::ConnectionVerify
+            | OperationKind::RestorePreview
             | OperationKind::RestoreExecute,
         )
         | Err(_) => Ok(Again { all: Offer::Off(UNKNOWN.to_owned()), ..Again::NOTHING }),
@@ -331,7 +332,8 @@ pub(crate) async fn start_again(
         }
         // A restore is done again from its own record: within its half hour, by whoever may restore.
         Ok(
-            OperationKind::RestoreExecute
+            OperationKind::RestorePreview
+            | OperationKind::RestoreExecute
             | OperationKind::ScheduleExecute
             | OperationKind::RunsPrune,
         )
@@ -384,6 +386,7 @@ pub(crate) async fn start_again_in_workspace(
                 | OperationKind::DirectoryGroupsSync
                 | OperationKind::PayloadsPrune
                 | OperationKind::ConnectionVerify
+                | OperationKind::RestorePreview
                 | OperationKind::RestoreExecute,
             )
             | Err(_),

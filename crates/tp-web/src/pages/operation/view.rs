@@ -170,6 +170,7 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
             | OperationKind::DirectoryGroupsSync
             | OperationKind::PayloadsPrune
             | OperationKind::ConnectionVerify
+            | OperationKind::RestorePreview
             | OperationKind::RestoreExecute,
         )
         | Err(_) => other_inputs(run),

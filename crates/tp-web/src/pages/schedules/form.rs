@@ -111,6 +111,7 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
         | OperationKind::DirectoryGroupsSync
         | OperationKind::PayloadsPrune
         | OperationKind::ConnectionVerify
+        | OperationKind::RestorePreview
         | OperationKind::RestoreExecute
         | OperationKind::ScheduleExecute
         | OperationKind::RunsPrune => None,
@@ -368,6 +369,7 @@ impl ScheduleForm {
             OperationKind::BackupVerify
             | OperationKind::PolicyCapture
             | OperationKind::RunsPrune
+            | OperationKind::RestorePreview
             | OperationKind::RestoreExecute
             | OperationKind::ScheduleExecute => old
                 .map_or((serde_json::json!({}), Targets::Own), |old| {

@@ -1,0 +1,168 @@
+//! Making the preview of a restore: what is wanted, where it is, and the plan that comes of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tp_domain::actor::Initiator;
+use tp_domain::ids::{RestoreId, UserId};
+use tp_domain::payload::PayloadAddress;
+use tp_domain::policy::PolicyType;
+use tp_domain::restore::draft::{RestoreDraft, RestoreSource};
+use tp_domain::restore::plan::{FrozenPlan, RestorePlan};
+use tp_domain::restore::record::RestoreRecord;
+use tp_domain::tenant::Tenant;
+use tp_domain::version::PolicyVersion;
+use uuid::Uuid;
+
+use crate::ClaimedRun;
+use crate::error::StoreError;
+use crate::restore_rows::locked;
+use crate::restores::{Act, RestoreRefused, freeze};
+use crate::stmt::stmt;
+use crate::tenants::{TenantRow, bad_row};
+use crate::versions::{VersionRow, version_columns};
+
+const OF_SET: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM backup_sets b \
+     JOIN backup_items i ON i.scope_id = b.scope_id AND i.set_id = b.id \
+     JOIN policy_versions v ON v.scope_id = i.scope_id AND v.id = i.version_id \
+     WHERE b.scope_id = $1 AND b.number = $2 ORDER BY v.policy_type, v.graph_id"
+);
+const ONE: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"
+);
+const RESTORED_AS: &str = "\
+SELECT policy_type, item_key, graph_id FROM restore_items
+WHERE scope_id = $1 AND action = 'create' AND graph_id IS NOT NULL AND completed_at IS NOT NULL
+ORDER BY completed_at";
+const TENANT: &str = "\
+SELECT id, workspace_id, slug, name, entra_tenant_id, domain, cloud, client_id, status, created_at
+FROM tenants WHERE id = $1";
+const PREVIEWED: &str = "\
+UPDATE restores SET preview_address = $3, preview_run_id = $4 WHERE scope_id = $1 AND id = $2";
+
+#[derive(sqlx::FromRow)]
+struct RestoredRow {
+    policy_type: String,
+    item_key: String,
+    graph_id: String,
+}
+
+/// What a preview has found, to be frozen.
+#[derive(Clone, Debug)]
+pub struct NewPreview {
+    /// The plan.
+    pub plan: RestorePlan,
+    /// Where what was found is kept. The restore holds it already.
+    pub found: PayloadAddress,
+}
+
+impl ClaimedRun {
+    /// The restore, if it is one of this run's tenant.
+    pub async fn restore(&self, id: RestoreId) -> Result<Option<RestoreRecord>, StoreError> {
+        let (scope, id) = (self.claimed.scope, id.uuid());
+        let reach = self.claimed.reach();
+        self.store
+            .db
+            .write(reach, move |tx| Box::pin(async move { locked(tx, scope, id).await }))
+            .await
+    }
+
+    /// The versions that a draft is made of. Those that a set lacks are not among them.
+    pub async fn restore_versions(
+        &self,
+        draft: &RestoreDraft,
+    ) -> Result<Vec<PolicyVersion>, StoreError> {
+        let (scope, draft, reach) = (self.claimed.scope, draft.clone(), self.claimed.reach());
+        let rows: Vec<VersionRow> = self
+            .store
+            .db
+            .read(reach, move |tx| {
+                Box::pin(async move {
+                    match &draft.source {
+                        RestoreSource::Backup(number) => {
+                            tx.all(stmt!(OF_SET, scope, *number)).await
+                        }
+                        RestoreSource::Versions(ids) => {
+                            let mut rows = Vec::with_capacity(ids.len());
+                            for id in ids {
+                                rows.extend(tx.optional(stmt!(ONE, scope, id.uuid())).await?);
+                            }
+                            Ok(rows)
+                        }
+                    }
+                })
+            })
+            .await?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Objects that restores of this tenant made anew: by type and the Graph id that the object had, the id
+    /// that it got. The latest counts.
+    pub async fn restored_as(&self) -> Result<HashMap<(PolicyType, String), String>, StoreError> {
+        let stmt = stmt!(RESTORED_AS, self.claimed.scope);
+        let reach = self.claimed.reach();
+        let rows: Vec<RestoredRow> = self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+        let mut all = HashMap::new();
+        for row in rows {
+            let key = PolicyType::new(&row.policy_type)
+                .map_err(|_| bad_row("restore_items", "policy_type"))?;
+            let old = row.item_key.strip_prefix(&format!("{}/", row.policy_type));
+            if let Some(old) = old {
+                all.insert((key, old.to_lowercase()), row.graph_id);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The tenant of this run.
+    pub async fn tenant(&self) -> Result<Option<Tenant>, StoreError> {
+        let Some(tenant) = self.claimed.tenant else { return Ok(None) };
+        let stmt = stmt!(TENANT, tenant.uuid());
+        let reach = self.claimed.reach();
+        let row: Option<TenantRow> =
+            self.store.db.read(reach, |tx| Box::pin(tx.optional(stmt))).await?;
+        row.map(TryInto::try_into).transpose()
+    }
+
+    /// Freezes what this run has found. A restore that was confirmed or given up meanwhile stays as it is.
+    pub async fn restore_previewed(
+        &self,
+        id: RestoreId,
+        preview: NewPreview,
+    ) -> Result<Result<FrozenPlan, RestoreRefused>, StoreError> {
+        let Some(tenant) = self.tenant().await? else {
+            return Ok(Err(RestoreRefused::NotFound));
+        };
+        if preview.plan.entra_tenant_id != tenant.entra_tenant_id {
+            return Ok(Err(RestoreRefused::BadPlan("it is for another tenant".to_owned())));
+        }
+        let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+        self.store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    let act = Act {
+                        tenant,
+                        user: UserId::from_uuid(Uuid::nil()),
+                        initiator: Initiator::System,
+                        id,
+                        request_id: None,
+                    };
+                    let frozen = match freeze(tx, &*ids, &act, preview.plan).await? {
+                        Ok(frozen) => frozen,
+                        Err(refused) => return Ok(Err(refused)),
+                    };
+                    let (bytes, run) = (preview.found.as_bytes().to_vec(), claimed.run.uuid());
+                    tx.execute(stmt!(PREVIEWED, claimed.scope, id.uuid(), bytes, run)).await?;
+                    Ok(Ok(frozen))
+                })
+            })
+            .await
+    }
+}

@@ -272,7 +272,7 @@ async function backups(page, base, seen, sim) {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({
         tenant: tenants[0].id, type: version.type, action: 'change', id: version.graph_id,
-        patch: { description: 'changed behind our back' },
+        patch: { description: 'changed behind our back', lastModifiedDateTime: '2031-01-17T14:01:02.1234567Z' },
       }),
     });
     demand(changed.ok, `the simulator answered ${changed.status}`);

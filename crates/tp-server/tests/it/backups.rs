@@ -64,8 +64,12 @@ async fn what_changed_between_two_backups_is_on_the_pages_and_in_the_verbs() {
         let path = format!("{TENANT}/policies?type=deviceConfiguration&limit=1");
         let policy = client.list(&path, 1).await.unwrap().remove(0);
         let id = policy["id"].as_str().unwrap();
-        change(&installation, &policy, json!({"description": "changed <b>behind</b> our back"}))
-            .await;
+        let patch = json!({
+            "description": "changed <b>behind</b> our back",
+            // As Intune does: a backup reads again what the listing shows to have changed.
+            "lastModifiedDateTime": "2031-01-17T14:01:02.1234567Z",
+        });
+        change(&installation, &policy, patch).await;
         let second = installation.back_up().await;
         assert_eq!(second, first + 1);
 
@@ -80,12 +84,10 @@ async fn what_changed_between_two_backups_is_on_the_pages_and_in_the_verbs() {
         assert_eq!(u64::try_from(items.len()).unwrap(), saved);
 
         // Two versions, and exactly this difference.
-        let versions =
-            client.list(&format!("{TENANT}/policies/{id}/versions"), 99).await.unwrap();
+        let versions = client.list(&format!("{TENANT}/policies/{id}/versions"), 99).await.unwrap();
         assert_eq!(versions.len(), 2);
         let of = |at: usize| versions[at]["id"].as_str().unwrap();
-        let path =
-            format!("{TENANT}/compare?left=version:{}&right=live:{id}", of(1));
+        let path = format!("{TENANT}/compare?left=version:{}&right=live:{id}", of(1));
         let diff = client.get(&path).await.unwrap();
         let entries = diff["entries"].as_array().unwrap();
         assert_eq!(entries.len(), 1, "{diff}");
@@ -110,7 +112,10 @@ async fn pages(installation: &Installation, policy: &str, versions: [&str; 2], s
         (format!("/t/contoso/policies/{policy}/versions"), "Version 2"),
         (format!("/t/contoso/versions/{right}"), "changed &lt;b&gt;behind"),
         (compare, "changed &lt;b&gt;behind"),
-        (format!("/t/contoso/compare?left=version:{left}&right=live:{policy}"), "asks Microsoft for nothing"),
+        (
+            format!("/t/contoso/compare?left=version:{left}&right=live:{policy}"),
+            "asks Microsoft for nothing",
+        ),
         ("/t/contoso/coverage".to_owned(), "Seen in full"),
     ] {
         let page = installation.page(&path).await;
@@ -141,7 +146,7 @@ fn verbs(installation: &Installation, policy: &str, set: u64) {
     assert_eq!(exported["type"], "deviceConfiguration");
     assert_eq!(exported["object"]["description"], "changed <b>behind</b> our back");
     let file = installation.folder().join("policy.json").display().to_string();
-    let first = ["policy", "export", policy, "--version", "1", "--to", &file];
+    let first = ["policy", "export", policy, "--number", "1", "--to", &file];
     good(&first);
     let kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_ne!(kept["object"]["description"], exported["object"]["description"]);

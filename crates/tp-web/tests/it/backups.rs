@@ -224,7 +224,13 @@ async fn secrets_are_shown_to_nobody_and_scripts_to_some() {
         let found =
             Redactions { taken: vec![taken], restricted: vec!["/scriptContent".to_owned()] };
         let set = world
-            .backup(vec![Policy { key: TYPE, graph_id: "s", name: "Install", object: object.into(), found }])
+            .backup(vec![Policy {
+                key: TYPE,
+                graph_id: "s",
+                name: "Install",
+                object: object.into(),
+                found,
+            }])
             .await;
         let (operator, reader) = (world.person("operator").await, world.person("reader").await);
         let id = world.version(&operator, set).await;

@@ -40,11 +40,8 @@ impl World {
         run.steps_plan(&types).await.unwrap();
         run.policies_observe(&types[0], vec![seen]).await.unwrap();
         for (key, (_, completeness)) in types.iter().zip(ends) {
-            let end = TypeEnd {
-                completeness: completeness.clone(),
-                listed: 1,
-                digest: "d".to_owned(),
-            };
+            let end =
+                TypeEnd { completeness: completeness.clone(), listed: 1, digest: "d".to_owned() };
             run.type_end(key, end).await.unwrap();
         }
         self.finish(run).await;
@@ -93,7 +90,11 @@ async fn the_page_of_a_policy_has_its_settings_once_they_are_captured() {
             format!("/api/v1/tenants/secret/policies/{id}/versions/1"),
             format!("/api/v1/tenants/secret/dependencies?policy={id}"),
         ] {
-            assert_eq!(world.get(Some(&owner), &path).await.status, StatusCode::NOT_FOUND, "{path}");
+            assert_eq!(
+                world.get(Some(&owner), &path).await.status,
+                StatusCode::NOT_FOUND,
+                "{path}"
+            );
         }
     }
 }
@@ -222,6 +223,9 @@ async fn what_was_a_script_at_its_capture_stays_withheld() {
         }
         let diff = world.get(Some(&reader), &format!("/api/v1/tenants/contoso/{compare}")).await;
         let diff = diff.json();
-        assert_eq!((&diff["summary"]["changed"], &diff["scripts_hidden"]), (&1.into(), &true.into()));
+        assert_eq!(
+            (&diff["summary"]["changed"], &diff["scripts_hidden"]),
+            (&1.into(), &true.into())
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tp_catalog::content::VersionContent;
 use tp_catalog::secrets::Redactions;
-use tp_domain::access::StartBackup;
+use tp_domain::access::{StartBackup, ViewBackups};
 use tp_domain::backup::BackupState;
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::ids::{TenantId, WorkerId};
@@ -100,8 +100,9 @@ pub(crate) async fn made(store: &Store, tenant: TenantId, payloads: &PayloadStor
             counts: run.counts(),
         };
         run.finish(ended).await.unwrap();
-        let view = store.enter::<tp_domain::access::ViewBackups>(&owner, &TenantRef::Id(tenant));
-        let newest = view.await.unwrap().versions_of(&key, "catalog", None, 1).await.unwrap();
+        let place = TenantRef::Id(tenant);
+        let view = store.enter::<ViewBackups>(&owner, &place).await.unwrap();
+        let newest = view.versions_of(&key, "catalog", None, 1).await.unwrap();
         versions.push(newest[0].id);
     }
     format!("/t/contoso/compare?left=version:{}&right=version:{}", versions[0], versions[1])

@@ -43,7 +43,7 @@ async fn claim(store: &Store) -> ClaimedRun {
     let request = ClaimRequest {
         worker: WorkerId::from_uuid(uuid::Uuid::from_u128(1)),
         kinds: vec![OperationKind::BackupCreate],
-        lease: Duration::from_secs(60),
+        lease: Duration::from_mins(1),
         per_tenant: 9,
         most: 1,
     };

@@ -1,5 +1,5 @@
 // The first five minutes in a real browser: sign in, press "Sync now", follow the run to its end,
-// see the bell. Every page on the way is checked by axe, in light and in dark.
+// see the bell; then a backup, and what differs after a change. Every page on the way is checked by axe, in light and in dark.
 //
 //   node run.mjs PATH_OF_THE_BINARY
 //
@@ -237,10 +237,63 @@ async function connection(browser, base, login, tenant) {
   await page.context().close();
 }
 
+// A backup, a change behind our back, a backup of that policy alone, and what differs.
+async function backups(page, base, seen, sim) {
+  const main = page.getByRole('main');
+  const ended = async () => {
+    await page.getByRole('status').filter({ hasText: /^Backup/ }).getByRole('link', { name: 'View run' }).click();
+    await page.waitForURL(/\/operations\/[^/]+$/);
+    await main.locator('.actions .chip', { hasText: /^Succeeded$/ }).waitFor({ timeout: LIMIT_MS });
+  };
+  await check('presses "Back up now" and sees the run succeed', async () => {
+    await page.goto(`${base}${seen.tenant}/backups`);
+    await page.getByLabel('Note (optional)').fill('Before <b>the</b> change');
+    await page.getByRole('button', { name: 'Back up now' }).click();
+    await ended();
+  });
+  await check('opens the set, and a policy of it as people read it', async () => {
+    await page.goto(`${base}${seen.tenant}/backups`);
+    await main.getByText('Before <b>the</b> change').waitFor();
+    await main.getByRole('link', { name: 'Backup 1', exact: true }).click();
+    await main.locator('.head .chip', { hasText: 'Complete' }).waitFor();
+    seen.set = new URL(page.url()).pathname;
+    await page.goto(`${base}${seen.set}?type=deviceConfiguration`);
+    await main.locator(`a[href^="${seen.tenant}/versions/"]`).first().click();
+    await page.waitForURL(/\/versions\/[^/]+$/);
+    seen.version = new URL(page.url()).pathname;
+    demand(await main.locator('table.settings tr').count() > 0, 'the version shows no setting');
+  });
+  await check('backs a changed policy up and sees what changed', async () => {
+    const answer = await page.request.get(`${base}/api/v1/tenants${seen.tenant.slice(2)}/versions/${seen.version.split('/').pop()}`);
+    const version = await answer.json();
+    const { tenants } = await (await fetch(`${sim}/__sim/tenants`)).json();
+    const changed = await fetch(`${sim}/__sim/objects`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        tenant: tenants[0].id, type: version.type, action: 'change', id: version.graph_id,
+        patch: { description: 'changed behind our back', lastModifiedDateTime: '2031-01-17T14:01:02.1234567Z' },
+      }),
+    });
+    demand(changed.ok, `the simulator answered ${changed.status}`);
+    await page.getByRole('navigation', { name: 'Breadcrumb' }).locator(`a[href^="${seen.tenant}/policies/"]`).first().click();
+    await page.waitForURL(/\/policies\/[^/]+$/);
+    seen.captured = new URL(page.url()).pathname;
+    await page.getByRole('button', { name: 'Back up this policy' }).click();
+    await ended();
+    await page.goto(`${base}${seen.captured}/versions`);
+    await page.getByRole('button', { name: 'Compare the two' }).click();
+    await page.waitForURL(/\/compare\?/);
+    await main.getByText('changed behind our back').first().waitFor();
+    seen.compare = page.url().slice(base.length);
+  });
+}
+
 async function everyPage(browser, base, login, seen, complaints) {
   const pages = [
     '/tenants', `${seen.tenant}/overview`, `${seen.tenant}/policies`, seen.policy, `${seen.tenant}/operations`,
     `${seen.tenant}/settings/connection`, `${seen.tenant}/policy-types`, seen.run, '/notifications', '/operations', '/docs/reason-codes/graph_throttled', '/no-such-page',
+    `${seen.tenant}/backups`, seen.set, seen.version, seen.captured, `${seen.captured}/versions`, seen.compare, `${seen.tenant}/coverage`,
   ];
   for (const colorScheme of ['light', 'dark']) {
     for (const [view, width] of [['desktop', 1280], ['mobile', 390]]) {
@@ -290,6 +343,7 @@ try {
     const pairs = Number(process.env.TENANTPILOT_TEST_DOUBLE_CLICKS ?? 6);
     await check('makes one run of a double-click', () => doubleClicks(browser, base, login, seen.tenant, pairs));
   }
+  if (failed === 0) await backups(page, base, seen, log.match(/Simulated Microsoft Graph: (\S+)/)?.[1]);
   if (failed === 0) await connection(browser, base, signInOf('owner', dataDir), seen.tenant);
   if (failed > 0) {
     const shot = path.join(tmpdir(), 'tenantpilot-browser-failure.png');

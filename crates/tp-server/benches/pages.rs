@@ -4,6 +4,9 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark speaks and may stop")]
 
+#[path = "pages/versions.rs"]
+mod versions;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,6 +57,10 @@ struct Site {
     cookie: String,
     csrf: String,
     client: reqwest::Client,
+    /// The page that compares two versions of a policy of many settings.
+    compare: String,
+    /// Holds their contents.
+    _folder: tempfile::TempDir,
 }
 
 async fn site(db: &TestDatabase) -> Site {
@@ -85,7 +92,9 @@ async fn site(db: &TestDatabase) -> Site {
     let catalog = Arc::new(Catalog::builtin().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let place = tp_payload::Location::Folder(folder.path().to_owned());
-    let contents = Arc::new(tp_payload::PayloadStore::open(&place, []).unwrap());
+    let payloads = tp_payload::PayloadStore::open(&place, []).unwrap();
+    let compare = versions::made(store, tenant, &payloads).await;
+    let contents = Arc::new(payloads);
     let app = App::new(store.clone(), catalog, Arc::new(SystemIds), contents, settings);
     tokio::spawn(tp_web::serve::serve(listener, tp_web::router(app), std::future::pending()));
     Site {
@@ -93,6 +102,8 @@ async fn site(db: &TestDatabase) -> Site {
         cookie: format!("tp={}", session.secret.expose()),
         csrf: actor.csrf().unwrap().to_owned(),
         client: reqwest::Client::builder().build().unwrap(),
+        compare,
+        _folder: folder,
     }
 }
 
@@ -143,6 +154,14 @@ async fn lines(db: &TestDatabase, site: Arc<Site>) -> Vec<Line> {
             });
             lines.push(Line { database, what, clients, target_ms: 100.0, times: times.await });
         }
+    }
+    for clients in [1, 4] {
+        let of = Arc::clone(&site);
+        let times = measure(clients, move |_| {
+            of.client.get(format!("{}{}", of.url, of.compare)).header("cookie", &of.cookie)
+        });
+        let what = "compare, 313 settings";
+        lines.push(Line { database, what, clients, target_ms: 100.0, times: times.await });
     }
     for clients in [1, 8] {
         let site = Arc::clone(&site);

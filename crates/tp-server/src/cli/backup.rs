@@ -110,7 +110,7 @@ pub(crate) enum PolicyCommand {
         tenant: TenantArgs,
         /// The version's number; default: the newest
         #[arg(long, value_name = "NUMBER")]
-        version: Option<u64>,
+        number: Option<u64>,
         /// Write it to this file, which must not be there yet
         #[arg(long, value_name = "FILE")]
         to: Option<PathBuf>,

@@ -182,9 +182,9 @@ pub(crate) async fn policy(
             let differs = differences(&diff, tenant.server.output.output);
             Ok(if differs && exit_code { exit::DIFFERENCES } else { exit::DONE })
         }
-        PolicyCommand::Export { policy, tenant, version, to } => {
+        PolicyCommand::Export { policy, tenant, number, to } => {
             let (client, slug) = reach(&tenant, environment)?;
-            let number = match version {
+            let number = match number {
                 Some(number) => number,
                 None => number_of(newest(&versions(&client, &slug, &policy, 1).await?)?)?,
             };

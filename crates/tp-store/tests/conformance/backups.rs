@@ -214,3 +214,30 @@ async fn chosen_policies_are_found_in_the_inventory_and_seen_without_counts() {
         assert_eq!(world.store().test_count(counted).await, 0);
     }
 }
+
+#[tokio::test]
+async fn a_version_and_its_policy_find_each_other() {
+    for world in worlds().await {
+        let run = world.backup_claimed().await;
+        run.policies_seen(&key(TYPE), vec![policy("a", "A"), policy("b", "B")]).await.unwrap();
+        let set = run.backup_begin(None, false).await.unwrap();
+        for content in [1, 2] {
+            let entries = vec![entry(captured(&run, "a", content).await)];
+            run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
+        }
+        end(run, set, BackupState::Complete).await;
+        let scope = world.scope::<ViewBackups>("contoso").await;
+        let known = scope.policy_known(&key(TYPE), "a").await.unwrap().unwrap();
+        let other = scope.policy_known(&key(TYPE), "b").await.unwrap().unwrap();
+        assert_eq!(scope.policy_known(&key("roleScopeTag"), "a").await.unwrap(), None);
+        let newest = scope.version_newest(known).await.unwrap().unwrap();
+        let history = scope.versions_of(&key(TYPE), "a", None, 9).await.unwrap();
+        assert_eq!(history.first(), Some(&newest), "{}", world.db.name());
+        assert_eq!(scope.version_newest(other).await.unwrap(), None, "it was never captured");
+        assert_eq!(scope.policy_of_version(&newest).await.unwrap(), Some(known));
+        let foreign = world.scope::<ViewBackups>("fabrikam").await;
+        assert_eq!(foreign.policy_known(&key(TYPE), "a").await.unwrap(), None);
+        assert_eq!(foreign.policy_of_version(&newest).await.unwrap(), None);
+        assert_eq!(foreign.version_newest(known).await.unwrap(), None);
+    }
+}

@@ -43,13 +43,23 @@ pub(crate) async fn show(
         .with("left", pairs.get("right").unwrap_or_default())
         .with("right", pairs.get("left").unwrap_or_default());
     let path = paths::compare_page(tenant);
+    let title = version::name(&right.version);
+    let is_here = right.tenant.id == tenant.id;
+    let policy = if is_here { scope.policy_of_version(&right.version).await? } else { None };
     let body = html! {
         nav.crumbs aria-label="Breadcrumb" { ol {
-            li { a href=(paths::backups(tenant)) { "Backups" } }
+            @match policy {
+                Some(policy) => {
+                    li { a href=(paths::policies(tenant)) { "Policies" } }
+                    li { a href=(paths::policy(tenant, policy)) { (title) } }
+                    li { a href=(paths::versions(tenant, policy)) { "Versions" } }
+                },
+                None => li { a href=(paths::backups(tenant)) { "Backups" } },
+            }
             li aria-current="page" { "Compare" }
         } }
         div.head {
-            div { h1 { "Compare" } p.sub { (app.catalog.label(&left.version.policy_type)) } }
+            div { h1 { "Compare " (title) } p.sub { (app.catalog.label(&left.version.policy_type)) } }
             div.actions { a.button href=(swapped.link(&path)) { "Swap sides" } }
         }
         (versions)
@@ -63,7 +73,7 @@ pub(crate) async fn show(
         }
     };
     Ok(shell.render(&Page {
-        title: "Compare",
+        title: &format!("Compare {title}"),
         place: Place::Policies,
         tenant: Some(tenant),
         synced_at: None,
@@ -118,7 +128,7 @@ async fn choose(
     }
     let live = scope.policy_of_version(&left.version).await?;
     let choice = |id: &str, label: &str, chosen: &Loaded| {
-        html! { div.field {
+        html! { div.field.wide {
             label for=(id) { (label) }
             select id=(id) name=(id) {
                 @if let Some(live) = live { option value={ "live:" (live) } selected[chosen.live.is_some()] { "Live: newest capture" } }

@@ -22,25 +22,26 @@ use crate::world::{World, worlds};
 const TYPE: &str = "deviceManagementScript";
 
 /// What one policy is captured as.
-struct Policy {
-    key: &'static str,
-    graph_id: &'static str,
-    name: &'static str,
-    object: serde_json::Value,
-    found: Redactions,
+pub(crate) struct Policy {
+    pub(crate) key: &'static str,
+    pub(crate) graph_id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) object: Json,
+    pub(crate) found: Redactions,
 }
 
-fn policy(name: &'static str, description: &str) -> Policy {
+pub(crate) fn policy(name: &'static str, description: &str) -> Policy {
     let object = serde_json::json!({
         "@odata.type": "#microsoft.graph.windows10GeneralConfiguration", "id": "a",
         "displayName": name, "description": description, "cameraBlocked": true,
     });
-    Policy { key: "deviceConfiguration", graph_id: "a", name, object, found: Redactions::default() }
+    let (object, found) = (Json::from(object), Redactions::default());
+    Policy { key: "deviceConfiguration", graph_id: "a", name, object, found }
 }
 
 impl World {
     /// A set of these, made as `backup.create` makes one, into the real store.
-    async fn backup(&self, policies: Vec<Policy>) -> u64 {
+    pub(crate) async fn backup(&self, policies: Vec<Policy>) -> u64 {
         let store = &self.db.store;
         let owner = store.test_actor("owner@example.com").await;
         let place = TenantRef::Id(self.contoso);
@@ -56,7 +57,7 @@ impl World {
         for (one, key) in policies.into_iter().zip(types) {
             let content = VersionContent {
                 policy_type: one.key.to_owned(),
-                object: Json::from(one.object),
+                object: one.object,
                 assignments: None,
                 found: one.found,
             };
@@ -94,7 +95,7 @@ impl World {
         set.number
     }
 
-    async fn version(&self, person: &crate::world::Person, set: u64) -> String {
+    pub(crate) async fn version(&self, person: &crate::world::Person, set: u64) -> String {
         let items =
             self.get(Some(person), &format!("/api/v1/tenants/contoso/backups/{set}/items")).await;
         items.json()["data"][0]["version"].as_str().unwrap().to_owned()
@@ -223,7 +224,13 @@ async fn secrets_are_shown_to_nobody_and_scripts_to_some() {
         let found =
             Redactions { taken: vec![taken], restricted: vec!["/scriptContent".to_owned()] };
         let set = world
-            .backup(vec![Policy { key: TYPE, graph_id: "s", name: "Install", object, found }])
+            .backup(vec![Policy {
+                key: TYPE,
+                graph_id: "s",
+                name: "Install",
+                object: object.into(),
+                found,
+            }])
             .await;
         let (operator, reader) = (world.person("operator").await, world.person("reader").await);
         let id = world.version(&operator, set).await;

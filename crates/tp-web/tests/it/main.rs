@@ -12,5 +12,6 @@ mod operations;
 mod pages;
 mod platform;
 mod polling;
+mod protection;
 mod schedules;
 mod world;

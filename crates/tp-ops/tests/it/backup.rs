@@ -23,16 +23,16 @@ use uuid::Uuid;
 use crate::reading::{MASKED, control};
 use crate::world::{World, corpus, worlds};
 
-fn key(text: &str) -> PolicyType {
+pub(crate) fn key(text: &str) -> PolicyType {
     PolicyType::new(text).unwrap()
 }
 
 impl World {
-    async fn set(&self, number: u64) -> BackupSet {
+    pub(crate) async fn set(&self, number: u64) -> BackupSet {
         self.backups().await.backup_get(number).await.unwrap().unwrap()
     }
 
-    async fn items(&self, set: &BackupSet) -> Vec<BackupItem> {
+    pub(crate) async fn items(&self, set: &BackupSet) -> Vec<BackupItem> {
         let scope = self.backups().await;
         let mut items = Vec::new();
         loop {
@@ -58,7 +58,7 @@ impl World {
         vault.get(PayloadKind::Version, address, place.copy).await.unwrap().json().unwrap()
     }
 
-    async fn state(&self, key: &str) -> BTreeMap<String, Value> {
+    pub(crate) async fn state(&self, key: &str) -> BTreeMap<String, Value> {
         let tenant = self.sim.sim.tenants()[0].id;
         let path = format!("state?tenant={tenant}&type={key}");
         let state = control(&self.sim, reqwest::Method::GET, &path, None).await;
@@ -69,7 +69,7 @@ impl World {
             .collect()
     }
 
-    async fn change_object(&self, key: &str, id: &str, change: &Value) {
+    pub(crate) async fn change_object(&self, key: &str, id: &str, change: &Value) {
         let tenant = self.sim.sim.tenants()[0].id;
         let body = json!({
             "tenant": tenant, "type": key, "action": "change", "id": id, "patch": change,

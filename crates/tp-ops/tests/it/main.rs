@@ -3,11 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod backup;
+mod captures;
 mod connection;
+mod groups;
 mod hostile;
+mod housekeeping;
 mod pacing;
 mod proofs;
 mod reading;
 mod restores;
+mod retention;
 mod sync;
+mod verify;
 mod world;

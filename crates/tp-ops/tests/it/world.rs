@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use tp_catalog::registry::Catalog;
 use tp_domain::access::{
-    RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync, ViewBackups,
-    ViewPolicies, ViewTenant,
+    MayStart, Need, RotateCredentials, StartBackup, StartConnectionVerify, StartInventorySync,
+    ViewBackups, ViewOperations, ViewPolicies, ViewTenant,
 };
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::connection_verify::VerifyConnection;
-use tp_domain::ids::WorkerId;
+use tp_domain::ids::{RunId, WorkerId};
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::item::RunItem;
+use tp_domain::operation::{OfTenant, OperationRequest};
 use tp_domain::run::OperationRun;
 use tp_domain::tenant::Slug;
 use tp_engine::jitter::{Jitter, SystemJitter};
+use tp_engine::registry::Registry;
 use tp_engine::worker::{Worker, WorkerOptions};
 use tp_graph::budget::Unshared;
 use tp_graph::cloud::{Cloud, Clouds};
@@ -149,6 +151,58 @@ impl World {
         // It asks for a fresh sign-in, and time passes in tests.
         let owner = self.db.store.test_actor("owner@example.com").await;
         self.db.store.enter(&owner, &contoso).await.unwrap()
+    }
+
+    /// A worker of other operations than the usual.
+    pub(crate) fn with_registry(&self, id: u128, registry: Registry) -> Worker {
+        let id = WorkerId::from_uuid(Uuid::from_u128(id));
+        let options = WorkerOptions::default();
+        Worker::new(id, self.db.store.clone(), registry, options, Arc::new(SystemJitter))
+    }
+
+    pub(crate) async fn enter<C: Need>(&self) -> TenantScope<C> {
+        let contoso = TenantRef::parse("contoso").unwrap();
+        self.db.store.enter(&self.actor, &contoso).await.unwrap()
+    }
+
+    /// Starts a run of any kind.
+    pub(crate) async fn start<C>(&self, request: &C::Request) -> RunId
+    where
+        C: MayStart,
+        C::Request: OperationRequest<Level = OfTenant>,
+    {
+        let started = self.enter::<C>().await.run_start(request, HowStarted::default()).await;
+        started.unwrap().run().id
+    }
+
+    pub(crate) async fn run(&self, id: RunId) -> OperationRun {
+        self.enter::<ViewOperations>().await.run_get(id).await.unwrap().unwrap()
+    }
+
+    /// Starts a run of any kind, works on the queue, and gives the run.
+    pub(crate) async fn done<C>(&self, request: &C::Request) -> OperationRun
+    where
+        C: MayStart,
+        C::Request: OperationRequest<Level = OfTenant>,
+    {
+        let run = self.start::<C>(request).await;
+        assert_eq!(self.worker.work_queue().await, 1);
+        self.run(run).await
+    }
+
+    /// All items of a run.
+    pub(crate) async fn run_items(&self, id: RunId) -> Vec<RunItem> {
+        let scope = self.enter::<ViewOperations>().await;
+        let mut items: Vec<RunItem> = Vec::new();
+        loop {
+            let after = items.last().map(|item| item.position);
+            let filter = ItemFilter { state: None, after, limit: 1_000 };
+            let page = scope.run_items(id, filter).await.unwrap();
+            if page.is_empty() {
+                return items;
+            }
+            items.extend(page);
+        }
     }
 
     /// Starts a backup, works on the queue, and gives the run.

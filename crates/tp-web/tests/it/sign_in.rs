@@ -233,7 +233,7 @@ async fn people_of_no_one_and_several_workspaces_land_right() {
         // A second workspace, with the same person in it.
         let second = store.test_second_workspace("Second", "owner@example.com").await;
         let reply = site.enter(PERSON, "/operations").await;
-        assert_eq!(reply.header("location"), "/workspaces?return_to=%2Foperations", "several");
+        assert_eq!(reply.header("location"), "/workspaces?return_to=/operations", "several");
         let person = site.person(&reply).await;
         let page = site.world.get(Some(&person), reply.header("location")).await.text;
         assert!(page.contains("Example MSP") && page.contains("Second"), "{page}");

@@ -31,16 +31,12 @@ const FIND: &str = "\
 SELECT return_to, user_id, session_id, created_at FROM sign_in_requests
 WHERE state_hash = $1 AND browser_hash = $2 AND expires_at > $3";
 const TAKE: &str = "DELETE FROM sign_in_requests WHERE state_hash = $1";
-const SESSION_FRESH: &str = "SELECT count(*) AS n FROM sessions WHERE id = $1 AND created_at >= $2";
 
 /// How long somebody may take at the provider's page.
 pub const SIGN_IN_LIFE: Duration = Duration::from_mins(10);
 
 /// So many may be under way at once: anybody can begin one without being signed in.
 pub const MOST_OPEN_SIGN_INS: i64 = 20_000;
-
-/// A credential is changed only shortly after a sign-in (TRUST §6, 7).
-const FRESH_SESSION: Duration = Duration::from_mins(10);
 
 /// 256 bits, base64url.
 fn is_secret(text: &str) -> bool {
@@ -148,7 +144,7 @@ impl Hall {
     }
 
     /// Begins a sign-in whose identity is to be linked to the account of this session. None for an API
-    /// token, and when the session is older than ten minutes: the person must sign in anew first.
+    /// token, and when the person has not lately shown who they are (TRUST §6, 7).
     pub async fn oidc_begin_link(
         &self,
         actor: &Actor,
@@ -156,9 +152,7 @@ impl Hall {
         return_to: &str,
     ) -> Result<Option<BegunSignIn>, StoreError> {
         let Via::Session { id, .. } = &actor.via else { return Ok(None) };
-        let fresh = stmt!(SESSION_FRESH, id.uuid(), self.store.now().minus(FRESH_SESSION));
-        let row: CountRow = self.store.db.read(Reach::All, |tx| Box::pin(tx.one(fresh))).await?;
-        if row.n == 0 {
+        if !actor.is_fresh(self.store.now()) {
             return Ok(None);
         }
         self.begin(browser, return_to, Some((actor.user, *id))).await

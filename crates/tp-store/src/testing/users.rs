@@ -37,4 +37,15 @@ impl Store {
         self.db.write(Reach::All, move |tx| Box::pin(tx.execute(insert))).await.unwrap();
         secret
     }
+
+    /// Another workspace, whose owner is an account that is there already.
+    pub async fn test_second_workspace(&self, name: &'static str, email: &'static str) -> WorkspaceId {
+        const WORKSPACE: &str = "INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3)";
+        let (workspace, now) = (WorkspaceId::next(&*self.ids), self.now());
+        let insert = stmt!(WORKSPACE, workspace.uuid(), name, now);
+        self.db.write(Reach::All, move |tx| Box::pin(tx.execute(insert))).await.unwrap();
+        let user = self.hall().account_by_email(email).await.unwrap().unwrap().id;
+        self.console().member_set(workspace, None, user, Role::Owner).await.unwrap();
+        workspace
+    }
 }

@@ -40,7 +40,7 @@ fn banner(word: Option<&str>) -> Markup {
         }
         Some("old") => (
             "banner bad",
-            "You signed in more than ten minutes ago. Sign out, sign in again, and then link it.",
+            "You showed who you are more than ten minutes ago. Sign in again, and then link it.",
         ),
         _ => return html! {},
     };

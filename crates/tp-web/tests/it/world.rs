@@ -12,6 +12,7 @@ use tp_domain::access::Role;
 use tp_domain::ids::{TenantId, WorkerId};
 use tp_domain::operation::OperationKind;
 use tp_domain::run::Outcome;
+use tp_domain::sign_in::IdentityProvider;
 use tp_domain::tenant::Slug;
 use tp_payload::{Location, PayloadStore};
 use tp_store::testing::{TestDatabase, databases};
@@ -72,6 +73,13 @@ pub(crate) fn hidden(page: &str, name: &str) -> String {
 }
 
 pub(crate) async fn worlds() -> Vec<World> {
+    worlds_with(|_| None).await
+}
+
+/// With a place to sign in beside local accounts.
+pub(crate) async fn worlds_with(
+    provider: impl Fn(&TestDatabase) -> Option<Arc<dyn IdentityProvider>>,
+) -> Vec<World> {
     let hash = tp_web::password::hash(PASSWORD).unwrap();
     let mut worlds = Vec::new();
     for db in databases().await {
@@ -114,7 +122,7 @@ pub(crate) async fn worlds() -> Vec<World> {
                 login: "https://login.microsoftonline.com".parse().unwrap(),
                 scope: "https://graph.microsoft.com/.default".to_owned(),
             }],
-            provider: None,
+            provider: provider(&db),
             demo: false,
         };
         let catalog = Arc::new(Catalog::builtin().unwrap());
@@ -196,8 +204,12 @@ impl World {
     pub(crate) async fn person(&self, role: &str) -> Person {
         let reply = self.sign_in(&format!("{role}@example.com"), PASSWORD).await;
         assert_eq!(reply.status, StatusCode::SEE_OTHER, "{}", reply.text);
-        let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
-        let mut person = Person { cookie, csrf: String::new() };
+        self.person_of(reply.header("set-cookie").split(';').next().unwrap()).await
+    }
+
+    /// Somebody whose browser has this cookie.
+    pub(crate) async fn person_of(&self, cookie: &str) -> Person {
+        let mut person = Person { cookie: cookie.to_owned(), csrf: String::new() };
         let page = self.get(Some(&person), "/tenants").await.text;
         let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
         rest.split('"').next().unwrap().clone_into(&mut person.csrf);

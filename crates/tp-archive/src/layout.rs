@@ -159,10 +159,9 @@ fn directory<R: Read + Seek>(file: &mut R, length: u64) -> Result<Directory, Arc
             (Directory { count: own.0, size: own.1, offset: own.2 }, long_at)
         }
         None if needs_long => return Err(Fault::Zip64Conflict.into()),
-        None => (
-            Directory { count: count.into(), size: size.into(), offset: offset.into() },
-            end_at,
-        ),
+        None => {
+            (Directory { count: count.into(), size: size.into(), offset: offset.into() }, end_at)
+        }
     };
     if disk != 0 || first_disk != 0 || here != count {
         return Err(Fault::MultiDisk.into());
@@ -215,9 +214,8 @@ fn entry(
     index: usize,
     limits: &Limits,
 ) -> Result<Listed, ArchiveError> {
-    let text = std::str::from_utf8(raw).map_err(|_| {
-        ArchiveError::at(Fault::NameNotUnicode, &String::from_utf8_lossy(raw))
-    })?;
+    let text = std::str::from_utf8(raw)
+        .map_err(|_| ArchiveError::at(Fault::NameNotUnicode, &String::from_utf8_lossy(raw)))?;
     let refuse = |fault| ArchiveError::at(fault, text);
     let path = names::checked(text).map_err(refuse)?;
     let (flags, method) = (u16_at(head, 8), u16_at(head, 10));

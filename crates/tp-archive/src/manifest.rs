@@ -276,19 +276,19 @@ fn read_names(value: &Json) -> Option<ReferenceNames> {
     let of_kind = |members: &Object| -> Option<BTreeMap<String, String>> {
         members
             .iter()
-            .map(|(id, name)| {
-                Some((id.as_str()?.to_owned(), name.as_str()?.to_owned()))
-            })
+            .map(|(id, name)| Some((id.as_str()?.to_owned(), name.as_str()?.to_owned())))
             .collect()
     };
-    let kinds = value.as_object()?.iter().map(|(kind, ids)| {
-        Some((kind.as_str()?.to_owned(), of_kind(ids.as_object()?)?))
-    });
+    let kinds = value
+        .as_object()?
+        .iter()
+        .map(|(kind, ids)| Some((kind.as_str()?.to_owned(), of_kind(ids.as_object()?)?)));
     Some(ReferenceNames(kinds.collect::<Option<_>>()?))
 }
 
 fn read_item(value: &Json) -> Option<ManifestItem> {
-    let is_hash = |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_hash =
+        |text: &String| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     Some(ManifestItem {
         policy_type: PolicyType::new(&text(value, "type")?).ok()?,
         graph_id: text(value, "id").filter(|id| (1..=1_024).contains(&id.len()))?,

@@ -25,8 +25,9 @@ impl<R: Read + Seek> Zip<R> {
         let archive = ZipArchive::new(file).map_err(|_| Fault::DirectoryDamaged)?;
         let same = archive.len() == entries.len()
             && (0..entries.len()).all(|index| {
-                let name = archive.name_for_index(index).map(|name| name.replace('\\', "/"));
-                name.as_deref() == Some(entries[index].path.as_str())
+                let name = archive.name_for_index(index);
+                name.and_then(Result::ok)
+                    .is_some_and(|name| name.replace('\\', "/") == entries[index].path)
             });
         // Two readers of one list must agree, or one of them is wrong.
         if !same {
@@ -53,7 +54,8 @@ impl<R: Read + Seek> Zip<R> {
 
     /// Unpacks a file whole. Its length and checksum are checked.
     pub fn read(&mut self, path: &str) -> Result<Vec<u8>, ArchiveError> {
-        let at = *self.by_path.get(path).ok_or_else(|| ArchiveError::at(Fault::FileMissing, path))?;
+        let at =
+            *self.by_path.get(path).ok_or_else(|| ArchiveError::at(Fault::FileMissing, path))?;
         let (index, size) = (self.entries[at].index, self.entries[at].size);
         let refuse = |fault| ArchiveError::at(fault, path);
         if size > self.limits.entry {

@@ -102,7 +102,7 @@ faults! {
     /// A format number of another program version.
     FormatUnknown => "format_unknown", ArchiveUnknownFormat, "The archive has a format number that this version does not know.";
     /// Neither ours nor one of a tool that is known.
-    LayoutUnknown => "layout_unknown", ArchiveUnknownFormat, "This is no backup of TenantPilot, IntuneCD, IntuneManagement or IntuneBackupAndRestore.";
+    LayoutUnknown => "layout_unknown", ArchiveUnknownFormat, "This is no backup of TenantPilot.";
     /// A text is no JSON, or YAML where that is allowed.
     NotJson => "not_json", ArchiveMalformed, "A file cannot be read as JSON or YAML.";
     /// JSON, but not in the one form.

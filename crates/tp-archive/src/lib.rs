@@ -8,13 +8,11 @@
 //! - [`Zip`]: opens any zip file as the hostile thing that it may be (TRUST T12): its directory is checked
 //!   whole before anything is unpacked, and what is unpacked is bounded.
 //! - [`OwnArchive`]: an archive of ours, checked against its manifest; [`verify`] checks all of it.
-//! - [`foreign`]: the folders of other tools.
 //!
 //! The form is described in `docs/backups.md`. Nothing here writes to a disk.
 
 mod content;
 mod error;
-pub mod foreign;
 mod layout;
 mod limits;
 mod manifest;

@@ -123,12 +123,6 @@ words! {
         ArchiveUnknownFormat => "archive_unknown_format",
         /// A file of an archive cannot be read.
         ArchiveMalformed => "archive_malformed",
-        /// An uploaded or exported file is not there any more.
-        ArtifactGone => "artifact_gone",
-        /// An object of an export of another tool has no id.
-        IdMissing => "id_missing",
-        /// An export of another tool does not say whether it is complete.
-        CompletenessUnknown => "completeness_unknown",
     }
 }
 
@@ -503,24 +497,6 @@ impl ReasonCode {
             Self::ArchiveMalformed => (
                 "A file of the archive cannot be read: nothing of it was imported.",
                 "Export the archive again.",
-                Manager,
-                Permanent,
-            ),
-            Self::ArtifactGone => (
-                "The file is not there any more: files are kept for a day.",
-                "Make the export, or upload the archive, again.",
-                Manager,
-                Permanent,
-            ),
-            Self::IdMissing => (
-                "The export of the other tool does not say which object it is.",
-                "Export with ids (IntuneCD: --append-id), then import again.",
-                Manager,
-                Permanent,
-            ),
-            Self::CompletenessUnknown => (
-                "The export of the other tool does not say whether it is complete.",
-                "Make a backup with TenantPilot to know.",
                 Manager,
                 Permanent,
             ),

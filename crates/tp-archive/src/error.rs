@@ -101,10 +101,8 @@ faults! {
     MarkerWrong => "marker_wrong", ArchiveAltered, "The markers in a policy and its list of redactions disagree.";
     /// A format number of another program version.
     FormatUnknown => "format_unknown", ArchiveUnknownFormat, "The archive has a format number that this version does not know.";
-    /// Neither ours nor one of a tool that is known.
-    LayoutUnknown => "layout_unknown", ArchiveUnknownFormat, "This is no backup of TenantPilot.";
-    /// A text is no JSON, or YAML where that is allowed.
-    NotJson => "not_json", ArchiveMalformed, "A file cannot be read as JSON or YAML.";
+    /// A text is no JSON.
+    NotJson => "not_json", ArchiveMalformed, "A file is no JSON.";
     /// JSON, but not in the one form.
     NotCanonical => "not_canonical", ArchiveMalformed, "A policy is not in canonical form.";
     /// A text is no UTF-8.
@@ -113,8 +111,6 @@ faults! {
     TooDeep => "too_deep", ArchiveMalformed, "A file is nested too deep.";
     /// A number that is longer than any in a policy.
     NumberTooLarge => "number_too_large", ArchiveMalformed, "A number has more digits than any policy needs.";
-    /// Of another tenant than the one that it is imported into.
-    OtherTenant => "tenant_mismatch", TenantMismatch, "The backup is one of another tenant.";
 }
 
 impl std::fmt::Display for Fault {

@@ -221,6 +221,7 @@ fn text(value: &Json, name: &str) -> Option<String> {
 }
 
 /// A text or null; the outer none for anything else.
+#[expect(clippy::option_option, reason = "absent, null and a text are three")]
 fn maybe(value: &Json, name: &str) -> Option<Option<String>> {
     match value.get(name)? {
         Json::Null => Some(None),

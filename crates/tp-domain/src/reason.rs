@@ -113,6 +113,18 @@ words! {
         BackupInconsistent => "backup_inconsistent",
         /// Something needs it by now, so it was kept.
         StillNeeded => "still_needed",
+        /// An archive is no zip file, or one that contradicts itself.
+        ArchiveUnreadable => "archive_unreadable",
+        /// An archive holds something that no backup holds: paths that lead out, links, archives.
+        ArchiveUnsafe => "archive_unsafe",
+        /// An archive is larger than any backup, packed or unpacked.
+        ArchiveTooLarge => "archive_too_large",
+        /// An archive is not what was exported.
+        ArchiveAltered => "archive_altered",
+        /// An archive has a form that is not known.
+        ArchiveUnknownFormat => "archive_unknown_format",
+        /// A file of an archive cannot be read.
+        ArchiveMalformed => "archive_malformed",
     }
 }
 
@@ -458,6 +470,42 @@ impl ReasonCode {
                 "It was pinned or needed by something in the meantime, so it was kept.",
                 "Nothing to do: the next run looks again.",
                 Waiting,
+                Permanent,
+            ),
+            Self::ArchiveUnreadable => (
+                "The archive is no zip file, or it is cut off, encrypted or contradicts itself.",
+                "Export the backup again, or pack the folder with another program.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveUnsafe => (
+                "The archive holds something that no backup holds: nothing of it was imported.",
+                "Do not trust this file; get the archive again from where it was exported.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveTooLarge => (
+                "The archive is larger than allowed, packed or unpacked.",
+                "Export fewer policies into one archive.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveAltered => (
+                "The archive is not what was exported: nothing of it was imported.",
+                "Get the archive again, and compare its root hash with the one of the export.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveUnknownFormat => (
+                "The archive has a form that this version does not know.",
+                "Update TenantPilot, or export the archive again.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveMalformed => (
+                "A file of the archive cannot be read: nothing of it was imported.",
+                "Export the archive again.",
+                Manager,
                 Permanent,
             ),
             Self::StorageUnavailable => (

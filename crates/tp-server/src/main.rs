@@ -1,6 +1,7 @@
 //! The binary `tenantpilot`: reads the command line and hands over.
 
 mod admin;
+mod archive;
 mod cli;
 mod client;
 mod config;

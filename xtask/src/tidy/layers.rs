@@ -7,15 +7,27 @@ use super::{Finding, Tree};
 use crate::shell;
 
 /// What each crate may use of ours. A crate that is not here is a finding.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("tp-domain", &[]),
     ("tp-catalog", &["tp-domain"]),
     ("tp-graph", &["tp-domain", "tp-catalog"]),
     ("tp-store", &["tp-domain"]),
     ("tp-payload", &["tp-domain"]),
     ("tp-egress", &["tp-domain"]),
+    ("tp-archive", &["tp-domain", "tp-catalog"]),
     ("tp-engine", &["tp-domain", "tp-store"]),
-    ("tp-ops", &["tp-domain", "tp-catalog", "tp-graph", "tp-store", "tp-payload", "tp-engine"]),
+    (
+        "tp-ops",
+        &[
+            "tp-domain",
+            "tp-catalog",
+            "tp-graph",
+            "tp-store",
+            "tp-payload",
+            "tp-archive",
+            "tp-engine",
+        ],
+    ),
     ("tp-web", &["tp-domain", "tp-catalog", "tp-store", "tp-engine"]),
     ("tp-sim", &["tp-domain"]),
     ("tp-client", &[]),
@@ -29,6 +41,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "tp-store",
             "tp-payload",
             "tp-egress",
+            "tp-archive",
             "tp-engine",
             "tp-ops",
             "tp-web",
@@ -40,9 +53,10 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates of others that only these of ours may use outside tests.
-const EXCLUSIVE: [(&str, &[&str]); 11] = [
+const EXCLUSIVE: [(&str, &[&str]); 12] = [
     ("reqwest", &["tp-graph", "tp-client", "tp-egress"]),
     ("jsonwebtoken", &["tp-egress"]),
+    ("zip", &["tp-archive"]),
     ("sqlx", &["tp-store"]),
     ("object_store", &["tp-payload"]),
     ("zstd", &["tp-payload"]),

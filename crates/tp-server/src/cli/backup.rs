@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{TenantArgs, WaitArgs};
+use super::{OutputArgs, TenantArgs, WaitArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BackupCommand {
@@ -54,6 +54,16 @@ pub(crate) enum BackupCommand {
         wait: bool,
         #[command(flatten)]
         waiting: WaitArgs,
+    },
+    /// Check an exported backup without a server; exit 0 when it is what was exported, 3 when not
+    VerifyArchive {
+        /// The zip file
+        file: PathBuf,
+        /// The root hash that it must have, as the export printed it
+        #[arg(long, value_name = "SHA256")]
+        root: Option<String>,
+        #[command(flatten)]
+        output: OutputArgs,
     },
 }
 

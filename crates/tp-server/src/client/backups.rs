@@ -8,6 +8,7 @@ use tp_client::Client;
 use tp_domain::json::{Json, Object};
 
 use super::{VerbError, client, follow, query, segment, tenant_of};
+use crate::archive;
 use crate::cli::{BackupCommand, Output, PolicyCommand, TenantArgs};
 use crate::environment::Environment;
 use crate::exit;
@@ -80,6 +81,9 @@ pub(crate) async fn backup(
     environment: &Environment,
 ) -> Result<u8, VerbError> {
     match command {
+        BackupCommand::VerifyArchive { file, root, output } => {
+            archive::verify_archive(&file, root.as_deref(), output.output)
+        }
         BackupCommand::List { tenant, limit } => {
             let (client, slug) = reach(&tenant, environment)?;
             let path = format!("/api/v1/tenants/{slug}/backups?{}", query(&[], limit));

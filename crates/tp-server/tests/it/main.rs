@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at once")]
 
+mod archive;
 mod backups;
 mod bad_input;
 mod connections;

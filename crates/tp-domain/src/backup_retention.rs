@@ -64,18 +64,16 @@ fn count(map: &Map<String, Value>, name: &'static str, errors: &mut Vec<InputErr
         None if !is_last => return 0,
         given => given.and_then(Value::as_u64).and_then(|given| u32::try_from(given).ok()),
     };
-    match given.filter(|given| (least..=KeepRules::CEILING).contains(given)) {
-        Some(given) => given,
-        None => {
-            let detail = if is_last {
-                "is needed: a whole number from 3 to 1,000"
-            } else {
-                "must be a whole number from 0 to 1,000"
-            };
-            errors.push(InputError::at(format!("/{name}"), detail));
-            0
-        }
+    if let Some(given) = given.filter(|given| (least..=KeepRules::CEILING).contains(given)) {
+        return given;
     }
+    let detail = if is_last {
+        "is needed: a whole number from 3 to 1,000"
+    } else {
+        "must be a whole number from 0 to 1,000"
+    };
+    errors.push(InputError::at(format!("/{name}"), detail));
+    0
 }
 
 impl From<KeepRules> for RetainBackups {

@@ -72,6 +72,7 @@ impl KeepRules {
 
 /// What is asked about one set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct SetFacts {
     /// Its number; the newest has the highest.
     pub number: u64,

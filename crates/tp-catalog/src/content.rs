@@ -102,7 +102,7 @@ mod tests {
         Json::parse(text.as_bytes()).unwrap()
     }
 
-    const STORED: &str = r##"{"assignments":null,"format":1,"object":{"count":1.0,"psk":{"@tenantpilot.redacted":"f00d"},"script":"ZXhpdA=="},"redactions":[{"by":"contract","fingerprint":"f00d","pointer":"/psk","reads_as":"clear"}],"restricted":["/script"],"type":"x"}"##;
+    const STORED: &str = r#"{"assignments":null,"format":1,"object":{"count":1.0,"psk":{"@tenantpilot.redacted":"f00d"},"script":"ZXhpdA=="},"redactions":[{"by":"contract","fingerprint":"f00d","pointer":"/psk","reads_as":"clear"}],"restricted":["/script"],"type":"x"}"#;
 
     #[test]
     fn a_content_is_read_as_it_was_stored() {

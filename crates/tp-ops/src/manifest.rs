@@ -168,7 +168,7 @@ mod tests {
             graph_id: graph_id.to_owned(),
             name: Some("ü \u{1F600}".to_owned()),
             state: BackupItemState::Captured,
-            version: Some(VersionId::from_uuid(Default::default())),
+            version: Some(VersionId::from_uuid(uuid::Uuid::default())),
             reason: None,
             graph_request_id: None,
         };

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use tp_archive::{ItemFacts, Limits, Manifest, SetFacts, Source, Writer, Zip};
 use tp_domain::backup::{BackupState, BackupType};
 use tp_domain::completeness::Completeness;
+use tp_domain::hex::hex;
 use tp_domain::json::Json;
 use tp_domain::policy::PolicyType;
 use tp_domain::version::ReferenceNames;
@@ -94,10 +95,7 @@ pub(crate) fn rooted(manifest: &str) -> String {
     let mut value = Json::parse(manifest.as_bytes()).unwrap();
     let members = value.as_object_mut().unwrap();
     members.remove("root");
-    let root: String = Sha256::digest(value.to_string().as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let root = hash(value.to_string().as_bytes());
     value.as_object_mut().unwrap().insert("root", Json::from(root));
     value.to_string()
 }
@@ -125,7 +123,7 @@ pub(crate) fn forged(content: &[u8]) -> Vec<u8> {
 }
 
 pub(crate) fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// One entry, with what it says of itself.

@@ -125,7 +125,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>, Fault)> {
     let mut before = b"MZ this is a program".to_vec();
     before.extend_from_slice(&sample().0);
     let mut after = sample().0;
-    after.extend_from_slice(&[0; 70_000]);
+    after.resize(after.len() + 70_000, 0);
     let mut count = Vec::new();
     end(&mut count, &[], 5, 5);
     let mut disks = Vec::new();
@@ -275,7 +275,7 @@ fn crafted() -> Vec<(&'static str, Vec<u8>, Fault)> {
         ("a policy nested without end", forged(deep.as_bytes()), Fault::TooDeep),
         ("a number of 5,000 digits", forged(long_number.as_bytes()), Fault::NumberTooLarge),
         ("an exponent beyond all", forged(exponent.as_bytes()), Fault::NumberTooLarge),
-        ("another spelling", forged(text().replace(",", ", ").as_bytes()), Fault::NotCanonical),
+        ("another spelling", forged(text().replace(',', ", ").as_bytes()), Fault::NotCanonical),
         ("no policy", forged(b"[]"), Fault::ContentWrong),
         (
             "of another type",

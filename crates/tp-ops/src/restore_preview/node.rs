@@ -265,7 +265,7 @@ impl Preview<'_> {
         let mut all = in_order(all);
         let exists = self.there(&all).await?;
         let mut made: HashMap<(String, String), String> = HashMap::new();
-        for one in all.iter_mut() {
+        for one in &mut all {
             if one.action.writes() {
                 let (mut binds, mut lacking) = (Vec::new(), Vec::new());
                 for reference in &one.refers_to {

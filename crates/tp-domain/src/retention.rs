@@ -247,7 +247,8 @@ mod tests {
     fn of_a_month_of_nights_days_weeks_and_months_stay() {
         use BackupState::Complete;
         // 40 nights from Monday 2 March to Friday 10 April.
-        let sets: Vec<_> = (0..40).map(|day| set(day + 1, 24 * day.cast_signed(), Complete)).collect();
+        let sets: Vec<_> =
+            (0..40).map(|day| set(day + 1, 24 * day.cast_signed(), Complete)).collect();
         let kept = rules(3, 7, 4, 2);
         let gone = removed(&sets, &kept);
         let stays: Vec<u64> = (1..=40).filter(|number| !gone.contains(number)).collect();
@@ -280,7 +281,8 @@ mod tests {
     fn days_begin_where_the_zone_says() {
         use BackupState::Complete;
         // 22:30 and 23:30 UTC: one day in London, two in Berlin.
-        let mut sets: Vec<_> = (0..3).map(|n| set(n + 3, 100 + n.cast_signed(), Complete)).collect();
+        let mut sets: Vec<_> =
+            (0..3).map(|n| set(n + 3, 100 + n.cast_signed(), Complete)).collect();
         sets.push(SetFacts {
             created_at: Timestamp::from_micros(NOON + 21 * HOUR / 2),
             ..set(1, 0, Complete)

@@ -228,7 +228,12 @@ fn add(failures: &mut Vec<Failure>, code: ReasonCode) {
     match failures.iter_mut().find(|failure| failure.code == code) {
         Some(failure) => failure.count += 1,
         None => {
-            failures.push(Failure { code, message: code.message(&[]), count: 1, items: Vec::new() });
+            failures.push(Failure {
+                code,
+                message: code.message(&[]),
+                count: 1,
+                items: Vec::new(),
+            });
         }
     }
 }

@@ -192,8 +192,8 @@ mod tests {
 
     #[test]
     fn what_would_let_in_more_than_was_meant_is_refused() {
-        let host = "https://login.microsoftonline.com";
         use OidcSettingsError as E;
+        let host = "https://login.microsoftonline.com";
         for (issuer, tenants, error) in [
             (format!("{host}/organizations/v2.0"), &[][..], E::TenantsNeeded),
             (format!("{host}/common/v2.0"), &[], E::TenantsNeeded),

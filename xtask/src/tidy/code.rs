@@ -105,7 +105,8 @@ fn stored_messages(path: &str, text: &str, found: &mut Vec<Finding>) {
 fn status(path: &str, text: &str, found: &mut Vec<Finding>) {
     let advice =
         "only runs.rs, claims.rs and endings.rs of tp-store move a status (rule I-6); call them";
-    let lower = text.to_ascii_lowercase();
+    // Accounts have a status of their own.
+    let lower = text.to_ascii_lowercase().replace("update users set", "update users sat");
     let mut lines = Vec::new();
     for (at, _) in lower.match_indices("set") {
         let rest = lower[at + 3..].trim_start();

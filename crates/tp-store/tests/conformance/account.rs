@@ -117,6 +117,22 @@ async fn a_token_reaches_what_it_was_made_for() {
 }
 
 #[tokio::test]
+async fn a_session_says_what_browser_it_is_in() {
+    for world in worlds().await {
+        let hall = world.store().hall();
+        let account = hall.account_by_email("reader@example.com").await.unwrap().unwrap();
+        let (workspace, agent) =
+            (account.workspace.unwrap(), format!("Fox\u{7} {}", "x".repeat(500)));
+        let new = hall.session_create_for(&account, workspace, &agent, None).await.unwrap();
+        let actor = hall.actor_of_session(&new.secret).await.unwrap().unwrap();
+        let list = hall.session_list(&actor).await.unwrap();
+        let own = list.iter().find(|one| one.is_this).unwrap();
+        assert!(own.agent.starts_with("Fox xxx"), "{}", world.db.name());
+        assert_eq!(own.agent.chars().count(), 200, "{}", own.agent);
+    }
+}
+
+#[tokio::test]
 async fn a_person_changes_the_name_that_others_see() {
     for world in worlds().await {
         let hall = world.store().hall();

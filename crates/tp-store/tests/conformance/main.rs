@@ -30,6 +30,7 @@ mod payload_keys;
 mod payloads;
 mod policies;
 mod prune;
+mod restore_previews;
 mod restores;
 mod runs;
 mod schedules;

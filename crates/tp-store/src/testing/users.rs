@@ -39,7 +39,11 @@ impl Store {
     }
 
     /// Another workspace, whose owner is an account that is there already.
-    pub async fn test_second_workspace(&self, name: &'static str, email: &'static str) -> WorkspaceId {
+    pub async fn test_second_workspace(
+        &self,
+        name: &'static str,
+        email: &'static str,
+    ) -> WorkspaceId {
         const WORKSPACE: &str = "INSERT INTO workspaces (id, name, created_at) VALUES ($1, $2, $3)";
         let (workspace, now) = (WorkspaceId::next(&*self.ids), self.now());
         let insert = stmt!(WORKSPACE, workspace.uuid(), name, now);

@@ -17,7 +17,11 @@ fn without(claims: &mut Value, name: &str) {
 
 /// What, how, and the reason of the refusal.
 const FORGED: [(&str, Forge, &str); 41] = [
-    ("iss of another tenant", |t, o, _| t.claims["iss"] = json!(format!("{o}/{OTHER}/v2.0")), "issuer_mismatch"),
+    (
+        "iss of another tenant",
+        |t, o, _| t.claims["iss"] = json!(format!("{o}/{OTHER}/v2.0")),
+        "issuer_mismatch",
+    ),
     ("tid of another tenant", |t, _, _| t.claims["tid"] = json!(OTHER), "issuer_mismatch"),
     (
         "a tenant that is not allowed",
@@ -27,14 +31,34 @@ const FORGED: [(&str, Forge, &str); 41] = [
         },
         "tenant_not_allowed",
     ),
-    ("issuer of another host", |t, _, _| t.claims["iss"] = json!(format!("https://login.example/{TENANT}/v2.0")), "issuer_mismatch"),
-    ("the common issuer", |t, o, _| t.claims["iss"] = json!(format!("{o}/common/v2.0")), "issuer_mismatch"),
-    ("the issuer's template", |t, o, _| t.claims["iss"] = json!(format!("{o}/{{tenantid}}/v2.0")), "issuer_mismatch"),
-    ("the issuer with a slash", |t, o, _| t.claims["iss"] = json!(format!("{o}/{TENANT}/v2.0/")), "issuer_mismatch"),
+    (
+        "issuer of another host",
+        |t, _, _| t.claims["iss"] = json!(format!("https://login.example/{TENANT}/v2.0")),
+        "issuer_mismatch",
+    ),
+    (
+        "the common issuer",
+        |t, o, _| t.claims["iss"] = json!(format!("{o}/common/v2.0")),
+        "issuer_mismatch",
+    ),
+    (
+        "the issuer's template",
+        |t, o, _| t.claims["iss"] = json!(format!("{o}/{{tenantid}}/v2.0")),
+        "issuer_mismatch",
+    ),
+    (
+        "the issuer with a slash",
+        |t, o, _| t.claims["iss"] = json!(format!("{o}/{TENANT}/v2.0/")),
+        "issuer_mismatch",
+    ),
     ("no issuer", |t, _, _| without(&mut t.claims, "iss"), "issuer_mismatch"),
     ("no tid", |t, _, _| without(&mut t.claims, "tid"), "tenant_missing"),
     ("tid that is no id", |t, _, _| t.claims["tid"] = json!("contoso.example"), "tenant_missing"),
-    ("tid in another spelling", |t, _, _| t.claims["tid"] = json!("{11111111-1111-4111-8111-111111111111}"), "tenant_missing"),
+    (
+        "tid in another spelling",
+        |t, _, _| t.claims["tid"] = json!("{11111111-1111-4111-8111-111111111111}"),
+        "tenant_missing",
+    ),
     (
         "a private account",
         |t, o, _| {
@@ -100,10 +124,18 @@ const FORGED: [(&str, Forge, &str); 41] = [
     ("HMAC said to be RS256", |t, _, _| t.with = With::PublicAsSecret, "signature_wrong"),
     ("no signature", |t, _, _| t.with = With::Nothing, "signature_wrong"),
     ("RS512", |t, _, _| t.head["alg"] = json!("RS512"), "algorithm_not_allowed"),
-    ("an extension that must be understood", |t, _, _| t.head["crit"] = json!(["exp"]), "token_malformed"),
+    (
+        "an extension that must be understood",
+        |t, _, _| t.head["crit"] = json!(["exp"]),
+        "token_malformed",
+    ),
     ("an access token", |t, _, _| t.head["typ"] = json!("at+jwt"), "token_malformed"),
     ("aud of another app", |t, _, _| t.claims["aud"] = json!("their-app"), "audience_mismatch"),
-    ("aud of several apps", |t, _, _| t.claims["aud"] = json!(["our-app", "their-app"]), "audience_mismatch"),
+    (
+        "aud of several apps",
+        |t, _, _| t.claims["aud"] = json!(["our-app", "their-app"]),
+        "audience_mismatch",
+    ),
     ("aud of nobody", |t, _, _| t.claims["aud"] = json!([]), "audience_mismatch"),
     ("no aud", |t, _, _| without(&mut t.claims, "aud"), "audience_mismatch"),
     ("azp of another app", |t, _, _| t.claims["azp"] = json!("their-app"), "party_mismatch"),
@@ -113,9 +145,17 @@ const FORGED: [(&str, Forge, &str); 41] = [
     ("an end that is no number", |t, _, _| t.claims["exp"] = json!("2099"), "token_malformed"),
     ("not yet valid", |t, _, now| t.claims["nbf"] = json!(now + 121), "token_not_yet_valid"),
     ("issued in the future", |t, _, now| t.claims["iat"] = json!(now + 121), "token_issued_at"),
-    ("issued before it was asked for", |t, _, now| t.claims["iat"] = json!(now - 121), "token_issued_at"),
+    (
+        "issued before it was asked for",
+        |t, _, now| t.claims["iat"] = json!(now - 121),
+        "token_issued_at",
+    ),
     ("no object id", |t, _, _| without(&mut t.claims, "oid"), "subject_missing"),
-    ("an e-mail address as object id", |t, _, _| t.claims["oid"] = json!("owner@example.com"), "subject_missing"),
+    (
+        "an e-mail address as object id",
+        |t, _, _| t.claims["oid"] = json!("owner@example.com"),
+        "subject_missing",
+    ),
 ];
 
 #[tokio::test]
@@ -144,7 +184,12 @@ async fn what_is_not_a_token_is_refused() {
         let parts: Vec<&str> = honest.split('.').collect();
         let other = site.honest(&begun);
         let claims = Forged { claims: json!({"iss": 7}), ..other.clone() }.token();
-        let stranger = { let mut t = other; t.claims["oid"] = json!(STRANGER); t }.token();
+        let stranger = {
+            let mut t = other;
+            t.claims["oid"] = json!(STRANGER);
+            t
+        }
+        .token();
         let stranger: Vec<&str> = stranger.split('.').collect();
         for (text, reason) in [
             (String::new(), "token_malformed"),
@@ -157,7 +202,8 @@ async fn what_is_not_a_token_is_refused() {
             (format!("{}.{}.{}", parts[0], "A".repeat(20_000), parts[2]), "token_malformed"),
         ] {
             let begun = site.begin("/tenants").await;
-            site.refuses(&begun, text.clone(), reason, &text.chars().take(60).collect::<String>()).await;
+            site.refuses(&begun, text.clone(), reason, &text.chars().take(60).collect::<String>())
+                .await;
         }
     }
 }
@@ -168,7 +214,13 @@ async fn each_allowed_way_of_signing_lets_in() {
         site.links_owner().await;
         let ways: [(Forge, &str); 5] = [
             (|_, _, _| (), "RS256"),
-            (|t, _, _| { t.head["alg"] = json!("PS256"); t.with = With::OwnPss; }, "PS256"),
+            (
+                |t, _, _| {
+                    t.head["alg"] = json!("PS256");
+                    t.with = With::OwnPss;
+                },
+                "PS256",
+            ),
             (
                 |t, _, _| {
                     t.head["alg"] = json!("ES256");

@@ -109,7 +109,8 @@ impl Forged {
     }
 
     pub(crate) fn token(&self) -> String {
-        let message = format!("{}.{}", base64(self.head.to_string()), base64(self.claims.to_string()));
+        let message =
+            format!("{}.{}", base64(self.head.to_string()), base64(self.claims.to_string()));
         let signature = sign(self.with, message.as_bytes());
         format!("{message}.{}", base64(signature))
     }
@@ -233,9 +234,8 @@ async fn token(
     let form: HashMap<String, String> =
         url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
     let said = |name: &str| form.get(name).cloned().unwrap_or_default();
-    let encoded = |text: &str| -> String {
-        url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-    };
+    let encoded =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
     let pair = format!("{}:{}", encoded(CLIENT), encoded(SECRET));
     let expected =
         format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()));
@@ -250,6 +250,7 @@ async fn token(
     {
         return refused("invalid_grant");
     }
-    let reply = json!({"id_token": says.token, "access_token": "never kept", "token_type": "Bearer"});
+    let reply =
+        json!({"id_token": says.token, "access_token": "never kept", "token_type": "Bearer"});
     (StatusCode::OK, reply.to_string())
 }

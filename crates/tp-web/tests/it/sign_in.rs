@@ -177,7 +177,9 @@ async fn the_owner_comes_in_where_they_wanted_and_is_audited() {
 async fn only_paths_of_this_server_are_returned_to() {
     for site in sites().await {
         site.links_owner().await;
-        for bad in ["//evil.example", "https://evil.example/", "/%5Cevil.example", "%2F%2Fevil.example"] {
+        for bad in
+            ["//evil.example", "https://evil.example/", "/%5Cevil.example", "%2F%2Fevil.example"]
+        {
             let reply = site.enter(PERSON, bad).await;
             assert_eq!(reply.header("location"), "/tenants", "{bad}");
         }
@@ -274,7 +276,8 @@ async fn a_rule_lets_in_people_of_its_tenant_once_and_modestly() {
         let person = site.person(&reply).await;
         let me = site.world.get(Some(&person), "/api/v1/me").await.json();
         assert_eq!(me["name"], "Olive");
-        let reply = site.world.post(&person, "/t/contoso/inventory/sync", &person.form("&key=a")).await;
+        let reply =
+            site.world.post(&person, "/t/contoso/inventory/sync", &person.form("&key=a")).await;
         assert_eq!(reply.status, StatusCode::FORBIDDEN, "a reader");
         site.enter(STRANGER, "/tenants").await;
         let accounts = "SELECT count(*) AS n FROM users WHERE email LIKE '%@sign-in.invalid'";
@@ -337,7 +340,8 @@ async fn a_person_links_an_identity_in_a_fresh_session_of_their_own() {
         let reply = site.callback(&own, "code", "").await;
         assert_eq!(reply.header("location"), "/account/sign-ins?done=taken");
         let form = format!("&authority=entra:{TENANT}&subject={PERSON}");
-        let foreign = site.world.post(&operator, "/account/sign-ins/remove", &operator.form(&form)).await;
+        let foreign =
+            site.world.post(&operator, "/account/sign-ins/remove", &operator.form(&form)).await;
         assert_eq!(foreign.status, StatusCode::NOT_FOUND, "another's");
         let reply = site.world.post(&reader, "/account/sign-ins/remove", &reader.form(&form)).await;
         assert_eq!(reply.header("location"), "/account/sign-ins?done=removed");
@@ -359,7 +363,10 @@ async fn signing_out_ends_the_session_here_and_offers_the_end_there() {
         let over = site.world.get(Some(&person), "/api/v1/me").await;
         assert_eq!(over.status, StatusCode::UNAUTHORIZED);
         let page = site.world.get(None, "/login/signed-out").await.text;
-        let link = format!("{}/logout?client_id={CLIENT}&amp;post_logout_redirect_uri=", site.issuer.origin);
+        let link = format!(
+            "{}/logout?client_id={CLIENT}&amp;post_logout_redirect_uri=",
+            site.issuer.origin
+        );
         assert!(page.contains(&link), "{page}");
         // Of a local session nothing is told to the provider.
         let local = site.world.person("owner").await;

@@ -7,7 +7,7 @@ use crate::world::{Lies, Listener, egress, options};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
-/// `P` stands for the port of the traps. Names mean 127.0.0.1 and ::1 here, whatever they say.
+/// `P` stands for the port of the traps. Names mean `127.0.0.1` and `::1` here, whatever they say.
 const SPELLINGS: [&str; 76] = [
     // This machine, as it is.
     "https://127.0.0.1:P/",
@@ -157,7 +157,7 @@ async fn a_name_that_changes_between_two_looks_changes_nothing() {
     let trap = Listener::at(&format!("127.0.0.2:{port}"), OK).await;
     let lies = Lies::new(&[&["127.0.0.1"], &["127.0.0.2"], &["10.0.0.1"]]);
     let own: Url = format!("http://localhost:{port}/").parse().unwrap();
-    let door = egress(options(&[own.clone()], &[]), lies.clone());
+    let door = egress(options(std::slice::from_ref(&own), &[]), lies.clone());
     door.send(EgressRequest::get(own.clone(), 1024)).await.unwrap();
     assert_eq!((lies.asked(), good.count(), trap.count()), (1, 1, 0), "one look, one connection");
     // The second request looks anew (no connection is kept), and is checked anew.

@@ -7,7 +7,7 @@ use crate::world::{Lies, Listener, egress, options};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
 
-/// `P` stands for the port of the traps. Names mean 127.0.0.1 and `::1` here, whatever they say.
+/// `P` stands for the port of the traps. Names mean `127.0.0.1` and `::1` here, whatever they say.
 const SPELLINGS: [&str; 76] = [
     // This machine, as it is.
     "https://127.0.0.1:P/",

@@ -34,6 +34,7 @@ mod restore_previews;
 mod restores;
 mod runs;
 mod schedules;
+mod sign_in;
 mod tenancy;
 mod upkeep;
 mod workspace;

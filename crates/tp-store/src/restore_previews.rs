@@ -3,13 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use tp_domain::access::PreviewRestore;
 use tp_domain::actor::Initiator;
-use tp_domain::ids::{RestoreId, UserId};
+use tp_domain::ids::{RestoreId, RunId, UserId};
+use tp_domain::operation::OperationRequest as _;
 use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
 use tp_domain::restore::draft::{RestoreDraft, RestoreSource};
 use tp_domain::restore::plan::{FrozenPlan, RestorePlan};
+use tp_domain::restore::preview::MakeRestorePreview;
 use tp_domain::restore::record::RestoreRecord;
+use tp_domain::run::OperationRun;
 use tp_domain::tenant::Tenant;
 use tp_domain::version::PolicyVersion;
 use uuid::Uuid;
@@ -18,6 +22,7 @@ use crate::ClaimedRun;
 use crate::error::StoreError;
 use crate::restore_rows::locked;
 use crate::restores::{Act, RestoreRefused, freeze};
+use crate::scope::TenantScope;
 use crate::stmt::stmt;
 use crate::tenants::{TenantRow, bad_row};
 use crate::versions::{VersionRow, version_columns};
@@ -39,11 +44,19 @@ const RESTORED_AS: &str = "\
 SELECT policy_type, item_key, graph_id FROM restore_items
 WHERE scope_id = $1 AND action = 'create' AND graph_id IS NOT NULL AND completed_at IS NOT NULL
 ORDER BY completed_at";
+const PREVIEW_RUN: &str = "\
+SELECT id FROM operation_runs
+WHERE scope_id = $1 AND kind = 'restore.preview' AND inputs = $2 ORDER BY created_at DESC, id DESC LIMIT 1";
 const TENANT: &str = "\
 SELECT id, workspace_id, slug, name, entra_tenant_id, domain, cloud, client_id, status, created_at
 FROM tenants WHERE id = $1";
 const PREVIEWED: &str = "\
 UPDATE restores SET preview_address = $3, preview_run_id = $4 WHERE scope_id = $1 AND id = $2";
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    id: Uuid,
+}
 
 #[derive(sqlx::FromRow)]
 struct RestoredRow {
@@ -59,6 +72,23 @@ pub struct NewPreview {
     pub plan: RestorePlan,
     /// Where what was found is kept. The restore holds it already.
     pub found: PayloadAddress,
+}
+
+impl TenantScope<PreviewRestore> {
+    /// The latest run that made, or makes, the preview of a restore.
+    pub async fn restore_preview_run(
+        &self,
+        id: RestoreId,
+    ) -> Result<Option<OperationRun>, StoreError> {
+        let inputs = MakeRestorePreview { restore: id }.inputs().to_string();
+        let stmt = stmt!(PREVIEW_RUN, self.scope_id().uuid(), inputs);
+        let row: Option<IdRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
+        match row {
+            Some(row) => self.run_get(RunId::from_uuid(row.id)).await,
+            None => Ok(None),
+        }
+    }
 }
 
 impl ClaimedRun {

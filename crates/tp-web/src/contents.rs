@@ -3,7 +3,8 @@
 use tp_catalog::content::VersionContent;
 use tp_domain::access::ViewBackups;
 use tp_domain::contents::{ContentFault, ContentPlace};
-use tp_domain::payload::PayloadKind;
+use tp_domain::json::Json;
+use tp_domain::payload::{PayloadAddress, PayloadKind};
 use tp_domain::reason::ReasonCode;
 use tp_domain::version::PolicyVersion;
 use tp_store::TenantScope;
@@ -71,6 +72,24 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, WebError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| WebError::Internal)
+}
+
+/// Reads what the preview of a restore has found. The outer error is the database's.
+pub(crate) async fn preview(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    address: PayloadAddress,
+) -> Result<Result<Json, Unreadable>, WebError> {
+    let Some(place) = scope.payload_place(address).await? else {
+        return Ok(Err(Unreadable::Fault(ContentFault::Missing)));
+    };
+    let keys = match scope.payload_keys().await? {
+        Ok(keys) => keys,
+        Err(reason) => return Ok(Err(Unreadable::Keys(reason))),
+    };
+    let (tenant, kind, copy) = (scope.tenant().id, PayloadKind::Preview, place.copy);
+    let place = ContentPlace { tenant, kind, address, copy };
+    Ok(app.contents.read(place, &keys).await.map_err(Unreadable::Fault))
 }
 
 /// Reads what a version holds. The outer error is the database's.

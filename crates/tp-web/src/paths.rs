@@ -1,7 +1,7 @@
 //! Links. Each address is put together here and nowhere else.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tp_domain::ids::{PolicyId, RunId, ScheduleId, VersionId, WorkspaceId};
+use tp_domain::ids::{PolicyId, RestoreId, RunId, ScheduleId, VersionId, WorkspaceId};
 use tp_domain::tenant::Tenant;
 
 const QUERY: &AsciiSet = &CONTROLS
@@ -47,6 +47,14 @@ pub(crate) fn backups(tenant: &Tenant) -> String {
 
 pub(crate) fn backup(tenant: &Tenant, number: u64) -> String {
     format!("/t/{}/backups/{number}", tenant.slug)
+}
+
+pub(crate) fn restores(tenant: &Tenant) -> String {
+    format!("/t/{}/restores", tenant.slug)
+}
+
+pub(crate) fn restore(tenant: &Tenant, id: RestoreId) -> String {
+    format!("{}/{id}", restores(tenant))
 }
 
 /// Where two versions are compared; which two stands in the query.

@@ -6,10 +6,10 @@ use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    CancelOperations, Capability, DeleteBackups, ManageMembers, ManageSchedules, ManageSettings,
-    ManageTenant, Need, RotateCredentials, StartBackup, StartBackupVerify, StartConnectionVerify,
-    StartInventorySync, ViewBackups, ViewInventory, ViewMembers, ViewOperations, ViewPolicies,
-    ViewSettings, ViewTenant,
+    ApproveRestore, CancelOperations, Capability, DeleteBackups, ExecuteRestores, ManageMembers,
+    ManageSchedules, ManageSettings, ManageTenant, Need, PreviewRestore, RotateCredentials,
+    StartBackup, StartBackupVerify, StartConnectionVerify, StartInventorySync, ViewBackups,
+    ViewInventory, ViewMembers, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -112,6 +112,7 @@ fn page_routes() -> Vec<Route> {
     ];
     routes.extend(account_pages());
     routes.extend(backup_pages());
+    routes.extend(restore_pages());
     routes.extend(sign_in_pages());
     routes.extend(connection_pages());
     routes.extend(schedule_pages());
@@ -310,6 +311,7 @@ fn api_routes() -> Vec<Route> {
     ];
     routes.extend(member_api());
     routes.extend(backup_api());
+    routes.extend(restore_api());
     routes.extend(connection_api());
     routes.extend(schedule_api());
     routes.extend(workspace_api());
@@ -336,6 +338,39 @@ fn member_api() -> Vec<Route> {
         show("/api/v1/tokens", Asks::SignIn, get(m::token_list)),
         act("/api/v1/tokens", Asks::SignIn, post(m::token_create)),
         change(Method::DELETE, "/api/v1/tokens/{id}", Asks::SignIn, delete(m::token_revoke)),
+    ]
+}
+
+fn restore_pages() -> Vec<Route> {
+    use pages::restores as r;
+    let (see, execute) = (needs::<PreviewRestore>(), needs::<ExecuteRestores>());
+    vec![
+        show("/t/{tenant}/restores", see, get(r::list)),
+        act("/t/{tenant}/restores", see, post(r::create)),
+        show("/t/{tenant}/restores/{id}", see, get(r::show)),
+        act("/t/{tenant}/restores/{id}/preview", see, post(r::preview)),
+        act("/t/{tenant}/restores/{id}/discard", see, post(r::discard)),
+        act("/t/{tenant}/restores/{id}/confirm", execute, post(r::confirm)),
+        act("/t/{tenant}/restores/{id}/approve", needs::<ApproveRestore>(), post(r::approve)),
+    ]
+}
+
+fn restore_api() -> Vec<Route> {
+    use api::restores as r;
+    let (see, execute) = (needs::<PreviewRestore>(), needs::<ExecuteRestores>());
+    vec![
+        show("/api/v1/tenants/{tenant}/restores", see, get(r::list)),
+        act("/api/v1/tenants/{tenant}/restores", see, post(r::create)),
+        show("/api/v1/tenants/{tenant}/restores/{id}", see, get(r::show)),
+        act("/api/v1/tenants/{tenant}/restores/{id}/preview", see, post(r::preview_again)),
+        act("/api/v1/tenants/{tenant}/restores/{id}/discard", see, post(r::discard)),
+        act("/api/v1/tenants/{tenant}/restores/{id}/confirm", execute, post(r::confirm)),
+        act(
+            "/api/v1/tenants/{tenant}/restores/{id}/approve",
+            needs::<ApproveRestore>(),
+            post(r::approve),
+        ),
+        act("/api/v1/tenants/{tenant}/restores/{id}/retry", execute, post(r::retry)),
     ]
 }
 

@@ -89,6 +89,11 @@ async fn what_was_found_is_frozen_unless_the_restore_has_gone_on() {
     for world in worlds().await {
         let (id, run) = begun(&world, &RestoreDraft::of_backup(1)).await;
         let found = PayloadAddress::new([7; 32]);
+        let seen = world.scope::<PreviewRestore>("contoso").await;
+        let own = seen.restore_preview_run(id).await.unwrap();
+        assert_eq!(own.map(|one| one.id), Some(run.id()), "{}", world.db.name());
+        let other = RestoreId::from_uuid(Uuid::from_u128(8));
+        assert!(seen.restore_preview_run(other).await.unwrap().is_none());
         let foreign = NewPreview { plan: plan(2, "a"), found };
         let refused = run.restore_previewed(id, foreign).await.unwrap();
         assert!(matches!(refused, Err(RestoreRefused::BadPlan(_))), "{refused:?}");

@@ -11,6 +11,7 @@ pub(crate) mod policies;
 pub(crate) mod policy_types;
 pub(crate) mod problem;
 pub(crate) mod reference;
+pub(crate) mod restores;
 pub(crate) mod run_json;
 pub(crate) mod runs;
 pub(crate) mod schedules;

@@ -118,9 +118,28 @@ fn said(method: &str, path: &str) -> Option<Said> {
             line("Start a new run for what failed of this one, or for all of it", &[], "Run")
         }
         _ => said_of_members(method, path)
+            .or_else(|| said_of_restores(method, path))
             .or_else(|| said_of_backups(method, path))
             .or_else(|| said_of_connections(method, path))
             .or_else(|| said_of_workspaces(method, path)),
+    }
+}
+
+/// Restores.
+fn said_of_restores(method: &str, path: &str) -> Option<Said> {
+    let line = |summary| Some(Said { summary, query: &[], answer: "Object" });
+    match (method, path.strip_prefix("/api/v1/tenants/{tenant}/restores")?) {
+        ("GET", "") => Some(Said { summary: "Restores, newest first", query: &[], answer: "Page" }),
+        ("POST", "") => line("Begin a restore from a backup set or versions, and make its preview"),
+        ("GET", "/{id}") => line("A restore with its plan, what the preview found, and results"),
+        ("POST", "/{id}/preview") => line("Make the preview anew"),
+        ("POST", "/{id}/discard") => line("Give up a restore that is not confirmed"),
+        ("POST", "/{id}/confirm") => {
+            line("Confirm the plan: its hash, the tenant's domain in confirm, and a reason")
+        }
+        ("POST", "/{id}/approve") => line("Agree to a restore that another person has confirmed"),
+        ("POST", "/{id}/retry") => line("Do again what failed of a restore"),
+        _ => None,
     }
 }
 

@@ -458,7 +458,7 @@ pub(crate) fn known_types(app: &App, types: Option<&[PolicyType]>) -> Result<(),
     }
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, WebError> {
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, WebError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().ok().filter(|text| (1..=255).contains(&text.len()));
     text.map(|text| Some(text.to_owned()))

@@ -45,6 +45,8 @@ pub(crate) enum Place {
     PolicyTypes,
     /// Its backups.
     Backups,
+    /// What is written back.
+    Restores,
     /// What of it is seen and protected.
     Coverage,
     /// How it is reached.
@@ -226,6 +228,7 @@ fn switcher(person: &Person, page: &Page<'_>) -> Markup {
         Place::Policies => "policies",
         Place::PolicyTypes => "policy-types",
         Place::Backups => "backups",
+        Place::Restores => "restores",
         Place::Coverage => "coverage",
         Place::Operations => "operations",
         Place::Connection => "settings/connection",
@@ -276,7 +279,8 @@ fn sidebar(tenant: &Tenant, place: Place) -> Markup {
                     (link(paths::policy_types(Some(tenant)), "Policy types", Place::PolicyTypes))
                 }
                 p.group { "Protection" }
-                ul { (link(paths::backups(tenant), "Backups", Place::Backups)) }
+                ul { (link(paths::backups(tenant), "Backups", Place::Backups))
+                    (link(paths::restores(tenant), "Restores", Place::Restores)) }
                 p.group { "Monitoring" }
                 ul {
                     (link(paths::operations(tenant), "Operations", Place::Operations))

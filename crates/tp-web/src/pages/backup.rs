@@ -94,7 +94,7 @@ pub(crate) async fn show(
         } }
         div.head {
             div { h1 { (heading) } p.sub { "Made " (time(set.created_at, shell.now)) } }
-            div.actions { (verify_button(&scope, &set, &shell)) @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state, at_work)) }
+            div.actions { (verify_button(&scope, &set, &shell)) (restore_button(&scope, &set, &shell)) @if set.pinned { (chip::pinned()) } (chip::backup_set(set.state, at_work)) }
         }
         (standing(&set, at_work))
         div.split {
@@ -180,6 +180,21 @@ fn verified(set: &BackupSet, tenant: &tp_domain::tenant::Tenant, shell: &Shell) 
                 br; a.small href=(paths::operation(tenant, seen.run)) { (format::number(seen.checked)) " contents read, " (format::number(seen.faulty)) " missing or damaged" }
             }
         }
+    }
+}
+
+/// The button that begins a restore, or the reason why it cannot be pressed.
+fn restore_button(scope: &TenantScope<ViewBackups>, set: &BackupSet, shell: &Shell) -> Markup {
+    let reason = if !matches!(set.state, BackupState::Complete | BackupState::Partial) {
+        Some("There is nothing in this set to restore.")
+    } else if !scope.may(Capability::RestorePreview) {
+        Some("Restoring begins with the capability restore.preview. Ask an owner or a manager.")
+    } else {
+        None
+    };
+    html! {
+        @if let Some(reason) = reason { (why("why-restore", reason)) (off("button", "why-restore", &html! { "Restore" })) }
+        @else { form method="post" action=(paths::restores(scope.tenant())) { (shell.csrf()) input type="hidden" name="backup" value=(set.number); button.button type="submit" { "Restore" span.visually-hidden { ": see what it would write" } } } }
     }
 }
 

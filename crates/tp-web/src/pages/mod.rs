@@ -22,6 +22,7 @@ pub(crate) mod policies;
 pub(crate) mod policy;
 pub(crate) mod policy_types;
 pub(crate) mod reason_codes;
+pub(crate) mod restores;
 pub(crate) mod schedules;
 pub(crate) mod start_sync;
 pub(crate) mod tenants;

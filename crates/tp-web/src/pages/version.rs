@@ -96,7 +96,9 @@ pub(crate) async fn show(
         } }
         div.head {
             div { h1 { (title) } p.sub { "Version " (version.number) " · " (app.catalog.label(key)) } }
-            div.actions { @if is_readable { a.button href={ (paths::version(tenant, id)) "/json" } download { "Download JSON" } } }
+            div.actions {
+                @if scope.may(Capability::RestorePreview) { form method="post" action=(paths::restores(tenant)) { (shell.csrf()) input type="hidden" name="version" value=(id); button.button type="submit" { "Restore this version" } } }
+                @if is_readable { a.button href={ (paths::version(tenant, id)) "/json" } download { "Download JSON" } } }
         }
         div.split {
             section {

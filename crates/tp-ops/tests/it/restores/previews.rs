@@ -151,8 +151,9 @@ async fn an_object_is_bound_to_what_is_made_with_it_and_refused_without_it() {
         let (id, plan) = bench.previewed(&RestoreDraft::of_backup(set)).await;
         let node = plan.plan().nodes.iter().find(|node| node.key.ends_with(&policy)).unwrap();
         assert_eq!((node.action, node.binds.len()), (NodeAction::Create, 1), "{node:?}");
-        assert_eq!(bench.carried_out(id, &plan).await, Outcome::Succeeded);
+        let outcome = bench.carried_out(id, &plan).await;
         let made = bench.items(id).await;
+        assert_eq!(outcome, Outcome::Succeeded, "{} {made:?}", bench.name());
         let new = |key: &str| {
             let item = made.iter().find(|item| item.policy_type.as_str() == key).unwrap();
             item.result.as_ref().unwrap().graph_id.clone().unwrap()

@@ -126,7 +126,7 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
         let worker = housekeeper(&world);
         let kind = "deviceConfiguration";
         let ids: Vec<String> = world.state(kind).await.into_keys().take(8).collect();
-        let (mut deleted, mut orphans, mut resealed, mut rounds) = (0, 0, 0, 0);
+        let (mut deleted, mut orphans, mut resealed, mut rounds, mut whole) = (0, 0, 0, 0, 0);
         for round in 0..10_u64 {
             for id in &ids {
                 let change = json!({
@@ -164,8 +164,14 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
             };
             tokio::join!(capturing, keeping);
             let ended = world.run(run).await;
-            assert_eq!(ended.state.outcome(), Outcome::Succeeded, "{name} {:?}", ended.failures);
-            assert_eq!(world.set(round + 1).await.state, BackupState::Complete, "{name}");
+            // Without any grace a capture may find each time that what it stored has gone again: then it gives
+            // up, and says so. What it never does is to lose something silently.
+            let is_whole = ended.state.outcome() == Outcome::Succeeded;
+            let gave_up = ended.reason == Some(ReasonCode::StorageUnavailable);
+            assert!(is_whole || gave_up, "{name} {ended:?}");
+            let set = world.set(round + 1).await;
+            assert_eq!(set.state == BackupState::Complete, is_whole, "{name}");
+            whole += u32::from(is_whole);
             if round > 2 {
                 let scope = world.enter::<DeleteBackups>().await;
                 let gone = scope.backup_delete(round - 1, None, None).await.unwrap();
@@ -176,6 +182,7 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
             "{name}: {rounds} times kept house, {deleted} deleted, {orphans} orphans, {resealed} resealed"
         );
         assert!(deleted > 5 && orphans > 5 && resealed > 5, "{name}: there was nothing to race");
+        assert!(whole > 5, "{name}: {whole} of 10 backups came to their end");
         for set in world.backups().await.backup_list(None, 100).await.unwrap() {
             let verified = world.verify_backup(set.number).await;
             let outcome = verified.state.outcome();

@@ -30,6 +30,16 @@ fn housekeeper(world: &World) -> Worker {
     world.with_registry(50, Registry::default().with(Arc::new(operation)))
 }
 
+/// Sets the world's clock an hour before that of its files: all of them are old without any grace, and what
+/// is being written is not (that has a day).
+fn an_hour_ahead(world: &World) {
+    let made = std::fs::metadata(world.folder()).unwrap().modified().unwrap();
+    let made = made.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(world.db.store.now().micros()).unwrap();
+    let behind = made.saturating_sub(Duration::from_micros(now));
+    world.db.clock.set_forward(behind + Duration::from_hours(1));
+}
+
 async fn kept_house(world: &World, worker: &Worker) -> OperationRun {
     world.db.clock.advance(Duration::from_millis(1));
     let run = world.start::<StartPayloadsPrune>(&PrunePayloads).await;
@@ -118,7 +128,7 @@ async fn a_damaged_content_is_said_and_keeps_its_key() {
 async fn captures_and_housekeeping_at_once_lose_nothing() {
     for world in worlds(None).await {
         let name = world.db.name();
-        world.db.clock.set_forward(AHEAD);
+        an_hour_ahead(&world);
         let capturer = world.with_registry(
             51,
             Registry::default().with(Arc::new(CreateBackupOperation::new(world.tools.clone()))),

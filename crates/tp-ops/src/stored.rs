@@ -24,7 +24,10 @@ pub(crate) async fn vault(tools: &Tools, run: &ClaimedRun) -> Result<Vault, Stop
 pub(crate) fn payload_stop(error: PayloadError) -> Stop {
     tracing::error!(error = %error, "the payload store does not do as asked");
     failed(match error {
-        PayloadError::Unavailable | PayloadError::Denied => ReasonCode::StorageUnavailable,
+        // A file that is missing while it is written was taken by a sweep whose clock is a day ahead.
+        PayloadError::Unavailable | PayloadError::Denied | PayloadError::Missing => {
+            ReasonCode::StorageUnavailable
+        }
         error => error.reason(),
     })
 }

@@ -297,7 +297,10 @@ where
             if types.is_empty() && failed_items == 0 {
                 return Err(StartRefused::NothingToRetry("nothing of the run has failed"));
             }
-            if let (Value::Object(map), false) = (&mut inputs, types.is_empty()) {
+            // Chosen policies are items: those that failed are copied, and the choice stays as it is.
+            if let (Value::Object(map), false) = (&mut inputs, types.is_empty())
+                && !map.contains_key("policies")
+            {
                 let keys = types.into_iter().map(|row| row.policy_type).collect::<Vec<_>>();
                 map.insert("types".to_owned(), json!(keys));
             }

@@ -30,14 +30,30 @@ fn housekeeper(world: &World) -> Worker {
     world.with_registry(50, Registry::default().with(Arc::new(operation)))
 }
 
+/// Sets the world's clock an hour before that of its files: all of them are old without any grace, and what
+/// is being written is not (that has a day).
+fn an_hour_ahead(world: &World) {
+    let made = std::fs::metadata(world.folder()).unwrap().modified().unwrap();
+    let made = made.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(world.db.store.now().micros()).unwrap();
+    let behind = made.saturating_sub(Duration::from_micros(now));
+    world.db.clock.set_forward(behind + Duration::from_hours(1));
+}
+
 async fn kept_house(world: &World, worker: &Worker) -> OperationRun {
     world.db.clock.advance(Duration::from_millis(1));
     let run = world.start::<StartPayloadsPrune>(&PrunePayloads).await;
     // A claim that meets another one takes nothing and comes back.
-    while world.run(run).await.is_active() {
-        worker.work_queue().await;
+    loop {
+        let seen = world.run(run).await;
+        if !seen.is_active() {
+            return seen;
+        }
+        if worker.work_queue().await == 0 && seen.waiting.is_some() {
+            // PostgreSQL gave way to the other side (a deadlock): the engine tries it again later.
+            world.db.clock.advance(Duration::from_mins(10));
+        }
     }
-    world.run(run).await
 }
 
 async fn rotate(world: &World) {
@@ -118,7 +134,7 @@ async fn a_damaged_content_is_said_and_keeps_its_key() {
 async fn captures_and_housekeeping_at_once_lose_nothing() {
     for world in worlds(None).await {
         let name = world.db.name();
-        world.db.clock.set_forward(AHEAD);
+        an_hour_ahead(&world);
         let capturer = world.with_registry(
             51,
             Registry::default().with(Arc::new(CreateBackupOperation::new(world.tools.clone()))),
@@ -126,7 +142,7 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
         let worker = housekeeper(&world);
         let kind = "deviceConfiguration";
         let ids: Vec<String> = world.state(kind).await.into_keys().take(8).collect();
-        let (mut deleted, mut orphans, mut resealed, mut rounds) = (0, 0, 0, 0);
+        let (mut deleted, mut orphans, mut resealed, mut rounds, mut whole) = (0, 0, 0, 0, 0);
         for round in 0..10_u64 {
             for id in &ids {
                 let change = json!({
@@ -164,8 +180,14 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
             };
             tokio::join!(capturing, keeping);
             let ended = world.run(run).await;
-            assert_eq!(ended.state.outcome(), Outcome::Succeeded, "{name} {:?}", ended.failures);
-            assert_eq!(world.set(round + 1).await.state, BackupState::Complete, "{name}");
+            // Without any grace a capture may find each time that what it stored has gone again: then it gives
+            // up, and says so. What it never does is to lose something silently.
+            let is_whole = ended.state.outcome() == Outcome::Succeeded;
+            let gave_up = ended.reason == Some(ReasonCode::StorageUnavailable);
+            assert!(is_whole || gave_up, "{name} {ended:?}");
+            let set = world.set(round + 1).await;
+            assert_eq!(set.state == BackupState::Complete, is_whole, "{name}");
+            whole += u32::from(is_whole);
             if round > 2 {
                 let scope = world.enter::<DeleteBackups>().await;
                 let gone = scope.backup_delete(round - 1, None, None).await.unwrap();
@@ -176,6 +198,7 @@ async fn captures_and_housekeeping_at_once_lose_nothing() {
             "{name}: {rounds} times kept house, {deleted} deleted, {orphans} orphans, {resealed} resealed"
         );
         assert!(deleted > 5 && orphans > 5 && resealed > 5, "{name}: there was nothing to race");
+        assert!(whole > 5, "{name}: {whole} of 10 backups came to their end");
         for set in world.backups().await.backup_list(None, 100).await.unwrap() {
             let verified = world.verify_backup(set.number).await;
             let outcome = verified.state.outcome();

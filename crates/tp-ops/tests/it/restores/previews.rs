@@ -130,7 +130,7 @@ async fn an_object_is_bound_to_what_is_made_with_it_and_refused_without_it() {
         let template = bench.ids(TEMPLATE).await.remove(0);
         let policy = bench.ids(POLICY).await.remove(0);
         let rules: Value = json!([{"ruleName": "PasswordRequired", "scheduledActionConfigurations": [
-            {"actionType": "block", "gracePeriodHours": 0, "notificationTemplateId": "",
+            {"actionType": "block", "gracePeriodHours": 0, "notificationTemplateId": "00000000-0000-0000-0000-000000000000",
              "notificationMessageCCList": []},
             {"actionType": "notification", "gracePeriodHours": 24,
              "notificationTemplateId": template, "notificationMessageCCList": []},

@@ -215,3 +215,63 @@ fn a_password_is_masked_wherever_it_stands() {
         assert!(!all.contains("hunter2"), "{all}");
     }
 }
+
+const ISSUER: (&str, &str) =
+    ("TENANTPILOT_OIDC__ISSUER", "https://login.example/organizations/v2.0");
+const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+
+#[test]
+fn half_a_provider_is_a_mistake() {
+    let app = ("TENANTPILOT_OIDC__CLIENT_ID", "app");
+    let tenants = ("TENANTPILOT_OIDC__ALLOWED_TENANTS", TENANT);
+    let cases: [(Pairs<'_>, &[&str]); 10] = [
+        (&[app], &["oidc.client_id", "oidc.issuer"]),
+        (&[("TENANTPILOT_OIDC__CLIENT_SECRET_FILE", "x")], &["client_secret_file", "oidc.issuer"]),
+        (&[ISSUER, tenants], &["oidc.client_id"]),
+        (&[ISSUER, app], &["oidc.issuer", "oidc.allowed_tenants", "every tenant in the world"]),
+        (&[ISSUER, app, ("TENANTPILOT_OIDC__ALLOWED_TENANTS", "contoso")], &["allowed_tenants"]),
+        (
+            &[("TENANTPILOT_OIDC__ISSUER", "http://login.example"), app],
+            &["oidc.issuer", "https://"],
+        ),
+        (
+            &[("TENANTPILOT_OIDC__ISSUER", "https://login.example"), app, tenants],
+            &["allowed_tenants"],
+        ),
+        (&[("TENANTPILOT_EGRESS__ALLOW_PRIVATE", "https://a.example")], &["egress.allow_private"]),
+        (&[("TENANTPILOT_OIDC__CLIENT_SECRET", "hunter2")], &["OIDC__CLIENT_SECRET_FILE"]),
+        (&[ISSUER, app, tenants, ("TENANTPILOT_OIDC__NAME", "a\nb")], &["oidc.name"]),
+    ];
+    for (environment, words) in cases {
+        let error = load(environment).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "{environment:?}: {error}");
+        }
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_secret_of_the_app_is_in_a_file_of_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("secret");
+    let text = format!(
+        "[oidc]\nissuer = \"{}\"\nclient_id = \"app\"\nallowed_tenants = [\"{TENANT}\"]\nclient_secret_file = \"{}\"\n",
+        ISSUER.1,
+        file.display()
+    );
+    let config = load_all(Some(&text), &[], &[]).unwrap();
+    let oidc = config.oidc.as_ref().unwrap();
+    let missing = oidc.settings().unwrap_err().to_string();
+    assert!(missing.contains("client_secret_file") && missing.contains("secret"), "{missing}");
+    for bad in ["", "\n", "two\nlines", "hunter2\u{e9}"] {
+        std::fs::write(&file, bad).unwrap();
+        let error = oidc.settings().unwrap_err().to_string();
+        assert!(error.contains("in one line") && !error.contains("hunter2"), "{error}");
+    }
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let settings = oidc.settings().unwrap();
+    assert!(!format!("{settings:?} {config:?} {:?}", config.shown()).contains("hunter2"));
+    let broken = load_all(Some("[oidc]\nallowed_tenants = [1]"), &[], &[]).unwrap_err();
+    assert!(broken.contains("allowed_tenants"), "{broken}");
+}

@@ -33,6 +33,7 @@ mod prune;
 mod restores;
 mod runs;
 mod schedules;
+mod sign_in;
 mod tenancy;
 mod upkeep;
 mod workspace;

@@ -28,10 +28,11 @@ impl World {
     }
 
     async fn comes_in(&self, object: u128) -> (NewSession, usize) {
-        match self.store().hall().identity_enter(&proven(object), None, None).await.unwrap() {
-            IdentityEntry::In(session, count) => (session, count),
-            other => panic!("{}: {other:?}", self.db.name()),
-        }
+        let entry = self.store().hall().identity_enter(&proven(object), None, None).await.unwrap();
+        let IdentityEntry::In(session, count) = entry else {
+            unreachable!("{}: {entry:?}", self.db.name())
+        };
+        (session, count)
     }
 
     async fn is_refused(&self, object: u128) -> bool {

@@ -66,7 +66,7 @@ fn source(record: &RestoreRecord) -> String {
     match record
         .draft
         .as_ref()
-        .map(|draft| (&draft.source, draft.items.as_ref().map(|items| items.len())))
+        .map(|draft| (&draft.source, draft.items.as_ref().map(std::collections::BTreeSet::len)))
     {
         Some((RestoreSource::Backup(number), None)) => format!("All of backup {number}"),
         Some((RestoreSource::Backup(number), Some(count))) => format!("{count} of backup {number}"),

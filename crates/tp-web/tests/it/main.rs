@@ -15,6 +15,7 @@ mod pages;
 mod platform;
 mod polling;
 mod protection;
+mod restores;
 mod schedules;
 mod sign_in;
 mod world;

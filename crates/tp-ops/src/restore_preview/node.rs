@@ -102,7 +102,12 @@ impl Preview<'_> {
         };
         let nested = contract.item.path.contains("{parentId}");
         if contract.restore.mode == RestoreMode::Unsupported {
-            return Ok(Prepared::blocked(version, ReasonCode::UnsupportedType));
+            // No restore can ever write it: it must not stand in the way of the rest of a set.
+            let action = NodeAction::PreviewOnly;
+            return Ok(Prepared {
+                action,
+                ..Prepared::blocked(version, ReasonCode::UnsupportedType)
+            });
         }
         let live = if nested {
             // Its place is not in a version: it is shown without what is there.

@@ -5,51 +5,21 @@
 //
 // Reads CHROMIUM (the browser).
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import axe from 'axe-core';
 import { chromium } from 'playwright-core';
+import {
+  axeFinds, broken, browserPath, check, demand, freePort, ready, shutDown, sumUp, tally,
+} from './harness.mjs';
 import { startProvider } from './provider.mjs';
 
 const LIMIT_MS = 60_000;
 // Absolute: the server gets a folder of its own to be in.
 const binary = process.argv[2] && path.resolve(process.argv[2]);
-const browserPath = process.env.CHROMIUM
-  ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 if (!binary || !browserPath) {
   console.error('usage: CHROMIUM=/path/of/chromium node oidc.mjs PATH_OF_TENANTPILOT');
   process.exit(2);
-}
-
-let passed = 0;
-let failed = 0;
-
-async function check(name, work) {
-  try {
-    await work();
-    passed += 1;
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll('\n', '\n      ')}`);
-  }
-}
-
-function demand(truth, text) {
-  if (!truth) throw new Error(text);
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 const folder = mkdtempSync(path.join(tmpdir(), 'tenantpilot-oidc-'));
@@ -86,21 +56,11 @@ async function serve() {
   for (const stream of [own.stdout, own.stderr]) {
     stream.on('data', (data) => { log = (log + data).slice(-20_000); });
   }
-  const end = Date.now() + LIMIT_MS;
-  for (;;) {
-    demand(own.exitCode === null, `the server ended with exit code ${own.exitCode}`);
-    if (await fetch(`${base}/readyz`).then((reply) => reply.ok, () => false)) return;
-    demand(Date.now() < end, 'the server did not become ready');
-    await new Promise((resolve) => { setTimeout(resolve, 100); });
-  }
+  await ready(base, 'server', own, LIMIT_MS);
 }
 
 async function stop() {
-  const own = server;
-  own?.kill('SIGTERM');
-  const stubborn = setTimeout(() => own?.kill('SIGKILL'), 15_000);
-  await own?.gone;
-  clearTimeout(stubborn);
+  if (server) await shutDown(server, server.gone);
 }
 
 async function newPage(browser) {
@@ -113,12 +73,6 @@ async function newPage(browser) {
     if (message.type() === 'error' && own) page.complaints.push(message.text());
   });
   return page;
-}
-
-async function axeFinds(page) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document));
-  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].target} (${nodes.length})`);
 }
 
 async function good(page) {
@@ -261,15 +215,13 @@ try {
       demand(!log.includes(secret), `the log has ${secret}`);
     }
   });
-  if (failed > 0) console.log(`--- the server said\n${log}`);
+  if (tally.failed > 0) console.log(`--- the server said\n${log}`);
 } catch (error) {
-  failed += 1;
-  console.log(`FAIL  ${error.stack}\n--- the server said\n${log}`);
+  broken(error, 'server', log);
 } finally {
   await browser?.close();
   await stop();
   await provider.stop();
   rmSync(folder, { recursive: true, force: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+sumUp();

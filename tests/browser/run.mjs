@@ -6,12 +6,13 @@
 // Reads CHROMIUM (the browser), TENANTPILOT_TEST_CORPUS (optional: a folder of policies) and
 // TENANTPILOT_TEST_DOUBLE_CLICKS (how many, an even number; 6 if it is not set).
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import axe from 'axe-core';
 import { chromium } from 'playwright-core';
+import {
+  axeFinds, broken, browserPath, check, demand, freePort, ready, shutDown, sumUp, tally,
+} from './harness.mjs';
 
 const LIMIT_MS = 120_000;
 const BROWSER_FLAGS = [
@@ -20,51 +21,9 @@ const BROWSER_FLAGS = [
 ];
 
 const binary = process.argv[2];
-const browserPath = process.env.CHROMIUM
-  ?? ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
 if (!binary || !browserPath) {
   console.error('usage: CHROMIUM=/path/of/chromium node run.mjs PATH_OF_TENANTPILOT');
   process.exit(2);
-}
-
-let passed = 0;
-let failed = 0;
-
-async function check(name, work) {
-  try {
-    await work();
-    passed += 1;
-    console.log(`ok    ${name}`);
-  } catch (error) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n      ${String(error.message ?? error).replaceAll('\n', '\n      ')}`);
-  }
-}
-
-function demand(truth, text) {
-  if (!truth) throw new Error(text);
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
-async function answers(base, demo) {
-  const end = Date.now() + LIMIT_MS;
-  while (Date.now() < end) {
-    demand(demo.exitCode === null, `the demo ended with exit code ${demo.exitCode}`);
-    const ok = await fetch(`${base}/readyz`).then((reply) => reply.ok, () => false);
-    if (ok) return;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  throw new Error('the demo did not become ready');
 }
 
 // "operator  name@example.test  password": one line per person.
@@ -85,14 +44,6 @@ async function signIn(page, base, login) {
   await page.getByLabel('Password').fill(login.password);
   await page.getByRole('button', { name: 'Sign in', exact: true }).click();
   await page.waitForURL((url) => !url.pathname.startsWith('/login'));
-}
-
-async function axeFinds(page) {
-  await page.evaluate(axe.source);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, {
-    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-  }));
-  return violations.map(({ id, nodes }) => `${id}: ${nodes[0].target} (${nodes.length})`);
 }
 
 async function newPage(browser, base, complaints, options) {
@@ -333,19 +284,19 @@ for (const stream of [demo.stdout, demo.stderr]) {
 const ended = new Promise((resolve) => { demo.once('exit', resolve); });
 let browser;
 try {
-  await answers(base, demo);
+  await ready(base, 'demo', demo, LIMIT_MS);
   const login = signInOf('operator', dataDir);
   browser = await chromium.launch({ executablePath: browserPath, args: BROWSER_FLAGS });
   const complaints = [];
   const page = await newPage(browser, base, complaints, { viewport: { width: 1280, height: 900 } });
   const seen = await story(page, base, login);
-  if (failed === 0) {
+  if (tally.failed === 0) {
     const pairs = Number(process.env.TENANTPILOT_TEST_DOUBLE_CLICKS ?? 6);
     await check('makes one run of a double-click', () => doubleClicks(browser, base, login, seen.tenant, pairs));
   }
-  if (failed === 0) await backups(page, base, seen, log.match(/Simulated Microsoft Graph: (\S+)/)?.[1]);
-  if (failed === 0) await connection(browser, base, signInOf('owner', dataDir), seen.tenant);
-  if (failed > 0) {
+  if (tally.failed === 0) await backups(page, base, seen, log.match(/Simulated Microsoft Graph: (\S+)/)?.[1]);
+  if (tally.failed === 0) await connection(browser, base, signInOf('owner', dataDir), seen.tenant);
+  if (tally.failed > 0) {
     const shot = path.join(tmpdir(), 'tenantpilot-browser-failure.png');
     writeFileSync(shot, await page.screenshot({ fullPage: true }));
     console.log(`the page as it was: ${shot}`);
@@ -356,15 +307,10 @@ try {
     demand(complaints.length === 0, [...new Set(complaints)].join('\n'));
   });
 } catch (error) {
-  failed += 1;
-  console.log(`FAIL  ${error.stack}\n--- the demo said\n${log}`);
+  broken(error, 'demo', log);
 } finally {
   await browser?.close();
-  demo.kill('SIGTERM');
-  const stubborn = setTimeout(() => demo.kill('SIGKILL'), 15_000);
-  await ended;
-  clearTimeout(stubborn);
+  await shutDown(demo, ended);
   rmSync(dataDir, { recursive: true, force: true });
 }
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 ? 0 : 1;
+sumUp();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, only_keys};
+use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, no_inputs};
 
 /// Ask for a check of the tenant's connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,9 +11,7 @@ pub struct VerifyConnection;
 impl VerifyConnection {
     /// Reads inputs: there are none.
     pub fn parse(inputs: &Value) -> Result<Self, Vec<InputError>> {
-        let mut errors = Vec::new();
-        only_keys(inputs, &[], "unknown input; this kind takes none", &mut errors);
-        if errors.is_empty() { Ok(Self) } else { Err(errors) }
+        no_inputs(inputs).map(|()| Self)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, only_keys};
+use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, no_inputs};
 
 /// A group that no run has seen for so long is said to be stale.
 pub const STALE_AFTER: Duration = Duration::from_hours(30 * 24);
@@ -19,9 +19,7 @@ pub struct SyncGroups;
 impl SyncGroups {
     /// Reads inputs: there are none.
     pub fn parse(inputs: &Value) -> Result<Self, Vec<InputError>> {
-        let mut errors = Vec::new();
-        only_keys(inputs, &[], "unknown input; this kind takes none", &mut errors);
-        if errors.is_empty() { Ok(Self) } else { Err(errors) }
+        no_inputs(inputs).map(|()| Self)
     }
 }
 

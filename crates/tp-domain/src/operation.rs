@@ -250,6 +250,13 @@ pub(crate) fn only_keys<'a>(
     Some(map)
 }
 
+/// Reads the inputs of a kind that takes none.
+pub(crate) fn no_inputs(inputs: &Value) -> Result<(), Vec<InputError>> {
+    let mut errors = Vec::new();
+    only_keys(inputs, &[], "unknown input; this kind takes none", &mut errors);
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
 /// What is wrong with one input, and where (a JSON pointer into `inputs`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, only_keys};
+use crate::operation::{InputError, OfTenant, OperationKind, OperationRequest, no_inputs};
 
 /// How long something must have been needed by nothing before it is removed: longer than any capture takes
 /// from its first write to its last, and time for whoever puts an older database back.
@@ -18,9 +18,7 @@ pub struct PrunePayloads;
 impl PrunePayloads {
     /// Reads inputs: there are none.
     pub fn parse(inputs: &Value) -> Result<Self, Vec<InputError>> {
-        let mut errors = Vec::new();
-        only_keys(inputs, &[], "unknown input; this kind takes none", &mut errors);
-        if errors.is_empty() { Ok(Self) } else { Err(errors) }
+        no_inputs(inputs).map(|()| Self)
     }
 }
 

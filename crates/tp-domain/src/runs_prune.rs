@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::operation::{InputError, OfWorkspace, OperationKind, OperationRequest, only_keys};
+use crate::operation::{InputError, OfWorkspace, OperationKind, OperationRequest, no_inputs};
 
 /// How long finished runs are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +41,7 @@ pub struct PruneRuns;
 impl PruneRuns {
     /// Reads inputs: there are none.
     pub fn parse(inputs: &Value) -> Result<Self, Vec<InputError>> {
-        let mut errors = Vec::new();
-        only_keys(inputs, &[], "unknown input; this kind takes none", &mut errors);
-        if errors.is_empty() { Ok(Self) } else { Err(errors) }
+        no_inputs(inputs).map(|()| Self)
     }
 }
 

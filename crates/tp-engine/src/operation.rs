@@ -31,6 +31,22 @@ pub struct OpContext<'a> {
     pub cancel: CancellationToken,
 }
 
+impl<'a> OpContext<'a> {
+    /// Carries out work that can be left at any moment: what it has stored by then stays.
+    pub fn until_stopped(
+        self,
+        work: impl Future<Output = Result<Report, Stop>> + Send + 'a,
+    ) -> BoxFuture<'a, Result<Report, Stop>> {
+        Box::pin(async move {
+            tokio::select! {
+                () = self.stop.cancelled() => Err(Stop::Interrupted),
+                () = self.cancel.cancelled() => Err(Stop::Canceled),
+                result = work => result,
+            }
+        })
+    }
+}
+
 /// What an operation has done. How much is in the run's own counts ([`ClaimedRun::counts`]).
 #[derive(Clone, Debug, Default)]
 pub struct Report {

@@ -83,14 +83,9 @@ impl Operation for VerifyBackupOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // It only reads: it can be left at any moment, and what was found stays.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.verify(context.run) => result,
-            }
-        })
+        // It only reads: it can be left at any moment, and what was found stays.
+        let run = context.run;
+        context.until_stopped(self.verify(run))
     }
 }
 

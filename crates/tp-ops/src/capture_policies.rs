@@ -41,14 +41,9 @@ impl Operation for CapturePoliciesOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // It only reads the tenant: it can be left at any moment, and what is stored stays.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.capture(context.run) => result,
-            }
-        })
+        // It only reads the tenant: it can be left at any moment, and what is stored stays.
+        let run = context.run;
+        context.until_stopped(self.capture(run))
     }
 }
 

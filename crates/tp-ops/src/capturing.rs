@@ -23,6 +23,7 @@ use tp_payload::Vault;
 use tp_store::{BackupEntry, BackupWritten, ClaimedRun, OpenBackup, StoreError};
 
 use crate::Tools;
+use crate::sign_in::showing_waits;
 
 pub(crate) use capture::{Names, capture_one, put};
 pub(crate) use tally::Tally;
@@ -83,18 +84,9 @@ impl Capturing<'_> {
             let reads: Vec<BoxFuture<'_, Read>> =
                 types.into_iter().map(|key| self.read_type(key).boxed()).collect();
             let mut reads = stream::iter(reads).buffer_unordered(TYPES_AT_ONCE);
-            loop {
-                tokio::select! {
-                    Ok(()) = waiting.changed() => {
-                        progress.waiting(*waiting.borrow_and_update());
-                    }
-                    read = reads.next() => {
-                        let Some(read) = read else { break };
-                        tally.add(read?);
-                        progress.phase(tally.phase());
-                        progress.waiting(None);
-                    }
-                }
+            while let Some(read) = showing_waits(self.run, waiting, reads.next()).await {
+                tally.add(read?);
+                progress.phase(tally.phase());
             }
         }
         Ok(())

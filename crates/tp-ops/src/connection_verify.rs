@@ -16,14 +16,13 @@ use tp_domain::item::{ItemEnd, ItemSubject};
 use tp_domain::operation::OperationKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::{ReasonCode, RetryClass};
-use tp_domain::run::Waiting;
 use tp_engine::operation::{OpContext, Operation, Report, Stop};
 use tp_graph::connection::LICENCE_PERMISSION;
 use tp_graph::error::GraphError;
 use tp_graph::session::GraphSession;
 use tp_store::{ClaimedRun, Connection};
 
-use crate::sign_in::{Waits, failed, session};
+use crate::sign_in::{Waits, failed, session, showing_waits};
 use crate::{Tools, sign_in};
 
 /// The policy type that says whether writes wait for a second administrator.
@@ -57,16 +56,9 @@ impl Operation for VerifyConnectionOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            VerifyConnection::parse(context.run.inputs())
-                .map_err(|_| failed(ReasonCode::InternalError))?;
-            // It only reads: it can be left at any moment, and what is stored stays.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.verify(context.run) => result,
-            }
-        })
+        // It only reads: it can be left at any moment, and what is stored stays.
+        let run = context.run;
+        context.until_stopped(self.verify(run))
     }
 }
 
@@ -91,6 +83,7 @@ fn permission_key(permission: &str) -> String {
 
 impl VerifyConnectionOperation {
     async fn verify(&self, run: &ClaimedRun) -> Result<Report, Stop> {
+        VerifyConnection::parse(run.inputs()).map_err(|_| failed(ReasonCode::InternalError))?;
         let connection = match run.connection().await? {
             Ok(connection) => connection,
             Err(reason) => return self.refused(run, None, reason).await,
@@ -101,17 +94,7 @@ impl VerifyConnectionOperation {
             Ok(session) => session,
             Err(reason) => return self.refused(run, Some(&connection), reason).await,
         };
-        let work = self.ask(run, &connection, &session);
-        tokio::pin!(work);
-        loop {
-            tokio::select! {
-                Ok(()) = waiting.changed() => {
-                    let told: Option<Waiting> = *waiting.borrow_and_update();
-                    run.progress().waiting(told);
-                }
-                done = &mut work => return done,
-            }
-        }
+        showing_waits(run, &mut waiting, self.ask(run, &connection, &session)).await
     }
 
     /// Signs in anew and asks everything.

@@ -67,14 +67,9 @@ impl Operation for PrunePayloadsOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // Between two steps the store and the database may disagree; what is left is an orphan.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.prune(context.run) => result,
-            }
-        })
+        // Between two steps the store and the database may disagree; what is left is an orphan.
+        let run = context.run;
+        context.until_stopped(self.prune(run))
     }
 }
 

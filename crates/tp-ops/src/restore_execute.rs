@@ -31,7 +31,7 @@ use tp_store::{ClaimedRun, ConfirmedPlan, Progress};
 use crate::{Tools, sign_in};
 use end::End;
 use item::Item;
-pub use payloads::{PayloadUnavailable, RestorePayloads, SafetyCapture, bytes_of, payload_bytes};
+pub use payloads::{PayloadUnavailable, RestorePayloads, SafetyCapture, payload_bytes};
 pub use vaulted::Vaulted;
 
 /// How long a run waits before it asks again what the second administrators have decided.

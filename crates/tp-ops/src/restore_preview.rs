@@ -34,7 +34,7 @@ use tp_store::{ClaimedRun, NewPreview, PayloadWant, RestoreRefused};
 
 use crate::Tools;
 use crate::capturing::{TRIES, put};
-use crate::sign_in::{Waits, failed, session, stop};
+use crate::sign_in::{Waits, failed, session, showing_waits, stop};
 use crate::stored::{payload_stop, vault};
 use node::{Prepared, Seen};
 
@@ -63,14 +63,9 @@ impl Operation for PreviewRestoreOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // It only reads the tenant: it can be left at any moment, and nothing is frozen.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.preview(context.run) => result,
-            }
-        })
+        // It only reads the tenant: it can be left at any moment, and nothing is frozen.
+        let run = context.run;
+        context.until_stopped(self.preview(run))
     }
 }
 
@@ -111,17 +106,7 @@ impl PreviewRestoreOperation {
             made_anew: run.restored_as().await?,
             granted,
         };
-        let work = preview.plan(&draft);
-        tokio::pin!(work);
-        let seen = loop {
-            tokio::select! {
-                Ok(()) = waiting.changed() => {
-                    run.progress().waiting(*waiting.borrow_and_update());
-                }
-                seen = &mut work => break seen?,
-            }
-        };
-        run.progress().waiting(None);
+        let seen = showing_waits(run, &mut waiting, preview.plan(&draft)).await?;
         let plan = RestorePlan {
             entra_tenant_id: connection.entra_tenant_id,
             nodes: seen.iter().map(|one| one.node.clone()).collect(),

@@ -1,6 +1,7 @@
 //! How an operation comes to a session with its tenant: from the stored connection to the client.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tp_domain::reason::ReasonCode;
@@ -28,8 +29,36 @@ impl WaitObserver for Waits {
     }
 }
 
+/// Carries out a piece of work, and shows on the run what it waits for meanwhile.
+pub(crate) async fn showing_waits<T>(
+    run: &ClaimedRun,
+    waiting: &mut watch::Receiver<Option<Waiting>>,
+    work: impl Future<Output = T>,
+) -> T {
+    let mut work = std::pin::pin!(work);
+    let done = loop {
+        tokio::select! {
+            Ok(()) = waiting.changed() => run.progress().waiting(*waiting.borrow_and_update()),
+            done = &mut work => break done,
+        }
+    };
+    run.progress().waiting(None);
+    done
+}
+
 pub(crate) const fn failed(reason: ReasonCode) -> Stop {
     Stop::Failed { reason, failures: Vec::new() }
+}
+
+/// A tenant that is throttled for longer is not read by a run any more.
+const LONGEST_WAIT: Duration = Duration::from_hours(6);
+
+/// Gives the run's place away where Graph asks to wait for long: what was read stays, and the rest is read
+/// when Graph allows it, by whoever is free then.
+pub(crate) fn give_way(run: &ClaimedRun, error: &GraphError) -> Option<Stop> {
+    let wait = error.postponed()?;
+    let has_time = run.now().since(run.started_at()) < LONGEST_WAIT;
+    has_time.then_some(Stop::Wait { waiting: WaitingReason::Throttled, wait })
 }
 
 /// What a run does after an error of Graph that concerns all of it: a long wait gives its place away.

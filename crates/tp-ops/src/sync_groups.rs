@@ -19,7 +19,7 @@ use tp_graph::session::GraphSession;
 use tp_store::{ClaimedRun, TypeEnd};
 
 use crate::capturing::BUSY_WAIT;
-use crate::sign_in::{Waits, failed, is_connection_fault, session, stop};
+use crate::sign_in::{Waits, failed, is_connection_fault, session, showing_waits, stop};
 use crate::{Tools, observe};
 
 /// Carries out `directory.groups.sync`.
@@ -41,34 +41,22 @@ impl Operation for SyncGroupsOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // It only reads the directory: it can be left at any moment, and what is stored stays.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.sync(context.run) => result,
-            }
-        })
+        // It only reads the directory: it can be left at any moment, and what is stored stays.
+        let run = context.run;
+        context.until_stopped(self.sync(run))
     }
 }
 
 impl SyncGroupsOperation {
     async fn sync(&self, run: &ClaimedRun) -> Result<Report, Stop> {
         SyncGroups::parse(run.inputs()).map_err(|_| failed(ReasonCode::InternalError))?;
-        let contracts: Vec<&Contract> = self
-            .tools
-            .catalog
-            .iter()
-            .map(|(_, contract)| contract)
-            .filter(|contract| contract.is_directory_group())
-            .collect();
-        let types: Vec<PolicyType> = self
+        let (types, contracts): (Vec<PolicyType>, Vec<&Contract>) = self
             .tools
             .catalog
             .iter()
             .filter(|(_, contract)| contract.is_directory_group())
-            .map(|(key, _)| key.clone())
-            .collect();
+            .map(|(key, contract)| (key.clone(), contract))
+            .unzip();
         if !run.hold_types(Some(&types)).await? {
             return Err(Stop::Wait { waiting: WaitingReason::ScopeBusy, wait: BUSY_WAIT });
         }
@@ -81,17 +69,8 @@ impl SyncGroupsOperation {
         run.progress().phase("Reading groups");
         let (mut rows_written, mut failures) = (0, Vec::new());
         for (key, contract) in types.iter().zip(contracts) {
-            let mut listing = std::pin::pin!(self.list(run, &session, key, contract));
-            let listed = loop {
-                tokio::select! {
-                    Ok(()) = waiting.changed() => {
-                        run.progress().waiting(*waiting.borrow_and_update());
-                    }
-                    listed = &mut listing => break listed?,
-                }
-            };
-            run.progress().waiting(None);
-            match listed {
+            let listing = self.list(run, &session, key, contract);
+            match showing_waits(run, &mut waiting, listing).await? {
                 Ok(written) => rows_written += written,
                 Err(failure) => failures.push(failure),
             }

@@ -4,7 +4,6 @@
 //! is enough to go on from there when the run is taken over.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
@@ -23,17 +22,12 @@ use tp_graph::error::GraphError;
 use tp_graph::session::{GraphSession, WaitObserver};
 use tp_store::{ClaimedRun, Observed, TypeEnd};
 
-use crate::sign_in::{Waits, failed, is_connection_fault, session};
+use crate::capturing::BUSY_WAIT;
+use crate::sign_in::{Waits, failed, give_way, is_connection_fault, session, showing_waits};
 use crate::{Tools, observe};
 
 /// Types that are read at once. Each is bounded by Graph's limits; more would only wait there.
 const TYPES_AT_ONCE: usize = 4;
-
-/// A tenant that is throttled for longer is not read by this run any more.
-const LONGEST_WAIT: Duration = Duration::from_hours(6);
-
-/// How long a run waits before it asks again whether another has let go of its types.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// Carries out `inventory.sync`.
 #[derive(Debug)]
@@ -54,14 +48,9 @@ impl Operation for SyncInventoryOperation {
     }
 
     fn run<'a>(&'a self, context: OpContext<'a>) -> BoxFuture<'a, Result<Report, Stop>> {
-        Box::pin(async move {
-            // It only reads the tenant: it can be left at any moment, and what is stored stays.
-            tokio::select! {
-                () = context.stop.cancelled() => Err(Stop::Interrupted),
-                () = context.cancel.cancelled() => Err(Stop::Canceled),
-                result = self.sync(context.run) => result,
-            }
-        })
+        // It only reads the tenant: it can be left at any moment, and what is stored stays.
+        let run = context.run;
+        context.until_stopped(self.sync(run))
     }
 }
 
@@ -85,18 +74,9 @@ impl SyncInventoryOperation {
             .map(|key| self.list(run, &session, key))
             .buffer_unordered(TYPES_AT_ONCE);
         run.progress().phase(tally.phase());
-        loop {
-            tokio::select! {
-                Ok(()) = waiting.changed() => {
-                    run.progress().waiting(*waiting.borrow_and_update());
-                }
-                listed = listings.next() => {
-                    let Some(listed) = listed else { break };
-                    self.settle(run, listed?, &mut tally).await?;
-                    run.progress().phase(tally.phase());
-                    run.progress().waiting(None);
-                }
-            }
+        while let Some(listed) = showing_waits(run, &mut waiting, listings.next()).await {
+            self.settle(run, listed?, &mut tally).await?;
+            run.progress().phase(tally.phase());
         }
         drop(listings);
         if let Some(reason) = tally.wholly_unlucky(run.counts().succeeded) {
@@ -199,11 +179,8 @@ impl SyncInventoryOperation {
         tally: &mut Tally,
     ) -> Result<(), Stop> {
         let reason = error.reason();
-        if let Some(wait) = error.postponed()
-            && run.now().since(run.started_at()) < LONGEST_WAIT
-        {
-            // What was read stays; the rest is read when Graph allows it, by whoever is free then.
-            return Err(Stop::Wait { waiting: WaitingReason::Throttled, wait });
+        if let Some(stop) = give_way(run, error) {
+            return Err(stop);
         }
         if is_connection_fault(reason) {
             return Err(Stop::Failed { reason, failures: std::mem::take(&mut tally.failures) });

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use tp_domain::ids::VersionId;
-use tp_domain::item::ItemState;
+use tp_domain::item::{ItemEnd, ItemState};
 use tp_domain::policy::PolicyType;
-use tp_domain::reason::ReasonCode;
 use tp_domain::version::Purpose;
 
 use crate::ClaimedRun;
@@ -14,7 +13,7 @@ use crate::backups::{BackupEntry, BackupWritten, item_key};
 use crate::claims::Claimed;
 use crate::db::Tx;
 use crate::error::StoreError;
-use crate::items::{END, clean};
+use crate::items::{clean, end_item};
 use crate::stmt::stmt;
 use crate::versions::{self, Captured};
 
@@ -59,7 +58,8 @@ impl ClaimedRun {
                             };
                             done.new_versions += u64::from(written.is_new);
                         }
-                        end(tx, &claimed, &key, entry).await?;
+                        let item = capture_key(&key, entry.graph_id());
+                        end_item(tx, &claimed, item, &item_end(entry)).await?;
                         match entry {
                             BackupEntry::Failed { .. } => done.failed += 1,
                             BackupEntry::Captured(_) | BackupEntry::Unchanged { .. } => {
@@ -74,9 +74,7 @@ impl ClaimedRun {
         self.progress().add(written.counted, written.failed, 0);
         Ok(written)
     }
-}
 
-impl ClaimedRun {
     /// Writes down what was captured of one policy, for a purpose of its own: as a new version, or as the
     /// latest one where that has the same content. None when the payload is not there any more.
     pub async fn version_keep(
@@ -118,22 +116,11 @@ async fn is_open(
     Ok(state.is_some_and(|row| row.state.parse().is_ok_and(|state: ItemState| !state.is_over())))
 }
 
-async fn end(
-    tx: &mut Tx,
-    claimed: &Claimed,
-    key: &PolicyType,
-    entry: &BackupEntry,
-) -> Result<(), StoreError> {
-    let (state, reason, request) = match entry {
+fn item_end(entry: &BackupEntry) -> ItemEnd {
+    match entry {
         BackupEntry::Failed { reason, graph_request_id, .. } => {
-            (ItemState::Failed, Some(*reason), graph_request_id.clone())
+            ItemEnd::Failed { reason: *reason, graph_request_id: graph_request_id.clone() }
         }
-        BackupEntry::Captured(_) | BackupEntry::Unchanged { .. } => {
-            (ItemState::Succeeded, None, None)
-        }
-    };
-    let now = tx.now();
-    let (scope, run, key) = (claimed.scope, claimed.run.uuid(), capture_key(key, entry.graph_id()));
-    let reason = reason.map(ReasonCode::as_str);
-    tx.execute(stmt!(END, scope, run, key, state.as_str(), reason, request, now)).await.map(drop)
+        BackupEntry::Captured(_) | BackupEntry::Unchanged { .. } => ItemEnd::Succeeded,
+    }
 }

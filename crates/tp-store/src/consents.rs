@@ -4,11 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tp_domain::access::ManageTenant;
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
@@ -22,8 +18,8 @@ use crate::doors::{Actor, Via};
 use crate::error::StoreError;
 use crate::hall::Hall;
 use crate::scope::TenantScope;
+use crate::secret_text::SecretText;
 use crate::stmt::stmt;
-use crate::system::random;
 
 const INSERT: &str = "\
 INSERT INTO consent_requests (scope_id, state_hash, workspace_id, tenant_id, session_id, created_at,
@@ -40,28 +36,25 @@ pub const CONSENT_LIFE: Duration = Duration::from_mins(15);
 
 /// The state of a consent link: what the page must send back. The database holds its SHA-256.
 #[derive(Clone, Debug)]
-pub struct ConsentState(SecretString);
+pub struct ConsentState(SecretText);
 
 impl ConsentState {
     fn fresh() -> Result<Self, StoreError> {
-        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+        SecretText::fresh().map(Self)
     }
 
     /// Takes what an address said.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 43
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        fits.then(|| Self(SecretString::from(text)))
+        SecretText::parse(text).map(Self)
     }
 
     /// The text for the link.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.expose()
     }
 
     fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.expose().as_bytes()).to_vec()
+        self.0.hash()
     }
 }
 

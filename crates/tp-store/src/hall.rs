@@ -18,6 +18,7 @@ use crate::audit::audit;
 use crate::db::Reach;
 use crate::doors::{Actor, Via};
 use crate::error::StoreError;
+use crate::secret_text::SecretText;
 use crate::stmt::stmt;
 use crate::system::random;
 use crate::tokens::read_list;
@@ -61,27 +62,26 @@ pub struct Account {
 
 /// The secret of a session: what the cookie holds. The database holds its SHA-256.
 #[derive(Clone, Debug)]
-pub struct SessionSecret(SecretString);
+pub struct SessionSecret(SecretText);
 
 impl SessionSecret {
     /// Takes what a cookie said.
     pub fn from_cookie(text: &str) -> Self {
-        Self(SecretString::from(text))
+        Self(SecretText::of_any_form(text))
     }
 
     /// The value for the cookie.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.expose()
     }
 
     /// A new one.
     pub(crate) fn fresh() -> Result<Self, StoreError> {
-        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+        SecretText::fresh().map(Self)
     }
 
     pub(crate) fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.expose().as_bytes()).to_vec()
+        self.0.hash()
     }
 
     /// What forms must carry: derived from the secret, of no use for finding it.

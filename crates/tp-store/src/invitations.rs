@@ -3,11 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use tp_domain::access::{ManageMembers, Role, ViewMembers};
 use tp_domain::actor::Initiator;
 use tp_domain::audit::{AuditAction, AuditNote};
@@ -22,8 +18,8 @@ use crate::doors::Actor;
 use crate::error::StoreError;
 use crate::hall::Hall;
 use crate::members::Hand;
+use crate::secret_text::SecretText;
 use crate::stmt::stmt;
-use crate::system::random;
 use crate::tenants::bad_row;
 use crate::workspace::WorkspaceScope;
 
@@ -44,7 +40,6 @@ const OLD_DELETE: &str = "DELETE FROM invitations WHERE expires_at <= $1";
 const SAME_DELETE: &str = "DELETE FROM invitations WHERE scope_id = $1 AND email = $2";
 const REVOKE: &str = "DELETE FROM invitations WHERE workspace_id = $1 AND id = $2";
 const COUNT: &str = "SELECT count(*) AS n FROM invitations WHERE workspace_id = $1";
-const IS_TENANT: &str = "SELECT count(*) AS n FROM tenants WHERE workspace_id = $1 AND id = $2";
 const FIND: &str = "\
 SELECT i.id, i.workspace_id, i.tenant_id, i.email, i.role, i.created_by, i.created_at, i.expires_at,
        w.name AS workspace, u.id AS user_id
@@ -61,28 +56,25 @@ const USER_GET: &str = "SELECT email, name FROM users WHERE id = $1";
 
 /// The secret of an invitation's link. The database holds its SHA-256.
 #[derive(Clone, Debug)]
-pub struct InvitationSecret(SecretString);
+pub struct InvitationSecret(SecretText);
 
 impl InvitationSecret {
     fn fresh() -> Result<Self, StoreError> {
-        let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-        Ok(Self(SecretString::from(URL_SAFE_NO_PAD.encode(bytes))))
+        SecretText::fresh().map(Self)
     }
 
     /// Takes what an address said; a text of another form is `None` without asking the database.
     pub fn parse(text: &str) -> Option<Self> {
-        let fits = text.len() == 43
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-        fits.then(|| Self(SecretString::from(text)))
+        SecretText::parse(text).map(Self)
     }
 
     /// The text for the link, shown once.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.expose()
     }
 
     fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.expose().as_bytes()).to_vec()
+        self.0.hash()
     }
 }
 
@@ -211,11 +203,10 @@ impl WorkspaceScope<ManageMembers> {
                 Box::pin(async move {
                     let (now, workspace) = (tx.now(), hand.workspace.uuid());
                     tx.execute(stmt!(OLD_DELETE, now)).await?;
-                    if let Some(tenant) = new.tenant {
-                        let stmt = stmt!(IS_TENANT, workspace, tenant.uuid());
-                        if tx.one::<CountRow>(stmt).await?.n == 0 {
-                            return Ok(Some(Invited::NoTenant));
-                        }
+                    if let Some(tenant) = new.tenant
+                        && !hand.has_tenant(tx, tenant).await?
+                    {
+                        return Ok(Some(Invited::NoTenant));
                     }
                     if tx.one::<CountRow>(stmt!(COUNT, workspace)).await?.n >= MOST_INVITATIONS {
                         return Ok(Some(Invited::TooMany));

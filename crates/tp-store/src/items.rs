@@ -269,7 +269,7 @@ impl ClaimedRun {
     }
 }
 
-async fn end_item(
+pub(crate) async fn end_item(
     tx: &mut Tx,
     claimed: &Claimed,
     key: String,

@@ -61,6 +61,7 @@ mod run_rows;
 mod runs;
 mod schedules;
 mod scope;
+mod secret_text;
 mod sign_in_rules;
 mod starts;
 mod stmt;

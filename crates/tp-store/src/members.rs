@@ -23,6 +23,7 @@ use crate::error::StoreError;
 use crate::stmt::stmt;
 use crate::tenants::bad_row;
 use crate::workspace::WorkspaceScope;
+use crate::workspace_choice::of_user;
 
 const LIST: &str = "\
 SELECT u.id, u.name, u.email, u.status, m.role, m.tenant_id, m.created_at, m.added_by, t.slug,
@@ -56,8 +57,6 @@ WHERE workspace_id = $1 AND user_id = $2 AND revoked_at IS NULL";
 const USER_BY_EMAIL: &str = "SELECT id, status FROM users WHERE email = $1";
 const STATUS_SET: &str = "UPDATE users SET status = $2 WHERE id = $1 AND status <> $2";
 const ALL_SESSIONS_END: &str = "DELETE FROM sessions WHERE user_id = $1";
-const WORKSPACES_OF: &str =
-    "SELECT DISTINCT workspace_id FROM memberships WHERE user_id = $1 ORDER BY workspace_id";
 
 /// What became of a change of members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +100,6 @@ struct RoleRow {
 struct UserRow {
     id: Uuid,
     status: String,
-}
-
-#[derive(sqlx::FromRow)]
-struct WorkspaceRow {
-    workspace_id: Uuid,
 }
 
 fn role(text: &str) -> Result<Role, StoreError> {
@@ -362,13 +356,13 @@ impl Console {
                     if found.status == wanted {
                         return Ok(Some(MemberChange::Unchanged));
                     }
-                    let rows: Vec<WorkspaceRow> = tx.all(stmt!(WORKSPACES_OF, user.uuid())).await?;
-                    let hands: Vec<Hand> = rows
+                    let hands: Vec<Hand> = of_user(tx, user)
+                        .await?
                         .into_iter()
                         .map(|row| Hand {
                             ids: Arc::clone(&ids),
                             actor: Initiator::Console,
-                            workspace: WorkspaceId::from_uuid(row.workspace_id),
+                            workspace: WorkspaceId::from_uuid(row.id),
                             request_id: None,
                         })
                         .collect();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest as _, Sha256};
 use tp_domain::ids::{SessionId, UserId};
 use tp_domain::time::Timestamp;
@@ -19,8 +19,8 @@ use crate::db::Reach;
 use crate::doors::{Actor, Via};
 use crate::error::StoreError;
 use crate::hall::Hall;
+use crate::secret_text::SecretText;
 use crate::stmt::stmt;
-use crate::system::random;
 
 const INSERT: &str = "\
 INSERT INTO sign_in_requests (state_hash, browser_hash, return_to, user_id, session_id, created_at, expires_at)
@@ -38,38 +38,28 @@ pub const SIGN_IN_LIFE: Duration = Duration::from_mins(10);
 /// So many may be under way at once: anybody can begin one without being signed in.
 pub const MOST_OPEN_SIGN_INS: i64 = 20_000;
 
-/// 256 bits, base64url.
-fn is_secret(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-}
-
-fn fresh() -> Result<SecretString, StoreError> {
-    let bytes: [u8; 32] = random().map_err(|_| StoreError::Closed)?;
-    Ok(SecretString::from(URL_SAFE_NO_PAD.encode(bytes)))
-}
-
 /// What a browser holds while it signs in: its cookie.
 #[derive(Clone, Debug)]
-pub struct SignInBrowser(SecretString);
+pub struct SignInBrowser(SecretText);
 
 impl SignInBrowser {
     /// A new one.
     pub fn fresh() -> Result<Self, StoreError> {
-        fresh().map(Self)
+        SecretText::fresh().map(Self)
     }
 
     /// Takes what a cookie said.
     pub fn from_cookie(text: &str) -> Option<Self> {
-        is_secret(text).then(|| Self(SecretString::from(text)))
+        SecretText::parse(text).map(Self)
     }
 
     /// The value for the cookie.
     pub fn expose(&self) -> &str {
-        self.0.expose_secret()
+        self.0.expose()
     }
 
     fn hash(&self) -> Vec<u8> {
-        Sha256::digest(self.expose().as_bytes()).to_vec()
+        self.0.hash()
     }
 
     /// A value of one sign-in of this browser, of use for nothing else.
@@ -164,9 +154,8 @@ impl Hall {
         return_to: &str,
         link: Option<(UserId, SessionId)>,
     ) -> Result<Option<BegunSignIn>, StoreError> {
-        let state = fresh()?.expose_secret().to_owned();
-        let (state_hash, browser_hash) =
-            (Sha256::digest(state.as_bytes()).to_vec(), browser.hash());
+        let state = SecretText::fresh()?;
+        let (state_hash, browser_hash) = (state.hash(), browser.hash());
         let (user, session) = (link.map(|link| link.0.uuid()), link.map(|link| link.1.uuid()));
         let return_to = return_to.to_owned();
         let begun = self
@@ -195,11 +184,12 @@ impl Hall {
                 })
             })
             .await?;
-        let verifier = browser.derive("verifier", &state);
+        let state = state.expose();
+        let verifier = browser.derive("verifier", state);
         Ok(begun.then(|| BegunSignIn {
-            nonce: browser.derive("nonce", &state),
+            state: state.to_owned(),
+            nonce: browser.derive("nonce", state),
             challenge: URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes())),
-            state,
         }))
     }
 
@@ -210,11 +200,8 @@ impl Hall {
         browser: &SignInBrowser,
         state: &str,
     ) -> Result<Option<TakenSignIn>, StoreError> {
-        if !is_secret(state) {
-            return Ok(None);
-        }
-        let (state_hash, browser_hash) =
-            (Sha256::digest(state.as_bytes()).to_vec(), browser.hash());
+        let Some(given) = SecretText::parse(state) else { return Ok(None) };
+        let (state_hash, browser_hash) = (given.hash(), browser.hash());
         let found = self
             .store
             .db

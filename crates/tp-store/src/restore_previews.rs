@@ -20,12 +20,12 @@ use uuid::Uuid;
 
 use crate::ClaimedRun;
 use crate::error::StoreError;
-use crate::restore_rows::locked;
+use crate::restore_rows::found;
 use crate::restores::{Act, RestoreRefused, freeze};
 use crate::scope::TenantScope;
 use crate::stmt::stmt;
 use crate::tenants::{TenantRow, bad_row};
-use crate::versions::{VersionRow, version_columns};
+use crate::versions::{GET, VersionRow, version_columns};
 
 const OF_SET: &str = concat!(
     "SELECT ",
@@ -34,11 +34,6 @@ const OF_SET: &str = concat!(
      JOIN backup_items i ON i.scope_id = b.scope_id AND i.set_id = b.id \
      JOIN policy_versions v ON v.scope_id = i.scope_id AND v.id = i.version_id \
      WHERE b.scope_id = $1 AND b.number = $2 ORDER BY v.policy_type, v.graph_id"
-);
-const ONE: &str = concat!(
-    "SELECT ",
-    version_columns!(),
-    " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"
 );
 const RESTORED_AS: &str = "\
 SELECT policy_type, item_key, graph_id FROM restore_items
@@ -98,7 +93,7 @@ impl ClaimedRun {
         let reach = self.claimed.reach();
         self.store
             .db
-            .write(reach, move |tx| Box::pin(async move { locked(tx, scope, id).await }))
+            .read(reach, move |tx| Box::pin(async move { found(tx, scope, id).await }))
             .await
     }
 
@@ -120,7 +115,7 @@ impl ClaimedRun {
                         RestoreSource::Versions(ids) => {
                             let mut rows = Vec::with_capacity(ids.len());
                             for id in ids {
-                                rows.extend(tx.optional(stmt!(ONE, scope, id.uuid())).await?);
+                                rows.extend(tx.optional(stmt!(GET, scope, id.uuid())).await?);
                             }
                             Ok(rows)
                         }

@@ -244,6 +244,16 @@ impl TryFrom<IntentRow> for WriteIntent {
     }
 }
 
+/// The record as it is now.
+pub(crate) async fn found(
+    tx: &mut Tx,
+    scope: Uuid,
+    id: Uuid,
+) -> Result<Option<RestoreRecord>, StoreError> {
+    let row: Option<RestoreRow> = tx.optional(stmt!(GET, scope, id)).await?;
+    row.map(RestoreRecord::try_from).transpose()
+}
+
 /// The record, held until the end of the transaction.
 pub(crate) async fn locked(
     tx: &mut Tx,
@@ -302,10 +312,11 @@ pub(crate) async fn intents_of_item(
 impl<C> TenantScope<C> {
     /// A restore of this tenant.
     pub async fn restore_get(&self, id: RestoreId) -> Result<Option<RestoreRecord>, StoreError> {
-        let stmt = stmt!(GET, self.scope_id().uuid(), id.uuid());
-        let row: Option<RestoreRow> =
-            self.store.db.read(self.reach(), |tx| Box::pin(tx.optional(stmt))).await?;
-        row.map(RestoreRecord::try_from).transpose()
+        let (scope, id) = (self.scope_id().uuid(), id.uuid());
+        self.store
+            .db
+            .read(self.reach(), move |tx| Box::pin(async move { found(tx, scope, id).await }))
+            .await
     }
 
     /// The newest hundred restores of this tenant.

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use tp_domain::access::{Capability, Role};
+use tp_domain::access::{Capability, Need, Role};
 use tp_domain::ids::{ScopeId, TenantId};
 use tp_domain::tenant::{Slug, Tenant};
 use uuid::Uuid;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::Store;
 use crate::db::Reach;
 use crate::doors::Actor;
+use crate::error::Refused;
 
 /// How a URL names a tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,11 @@ pub struct TenantScope<C> {
 }
 
 impl<C> TenantScope<C> {
+    /// Enters the same tenant for another purpose; the right to it is read from the database anew.
+    pub async fn also<D: Need>(&self) -> Result<TenantScope<D>, Refused> {
+        self.store.enter(&self.actor, &TenantRef::Id(self.tenant.id)).await
+    }
+
     /// The tenant.
     pub const fn tenant(&self) -> &Tenant {
         &self.tenant

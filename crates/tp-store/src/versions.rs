@@ -43,7 +43,7 @@ const LATEST_OF_TYPE: &str = concat!(
      (SELECT max(o.number) FROM policy_versions o WHERE o.scope_id = v.scope_id \
       AND o.policy_type = v.policy_type AND o.graph_id = v.graph_id)"
 );
-const GET: &str = concat!(
+pub(crate) const GET: &str = concat!(
     "SELECT ",
     version_columns!(),
     " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"

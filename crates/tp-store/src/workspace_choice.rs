@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::hall::{Hall, SESSION_DELETE, SessionSecret};
 use crate::stmt::stmt;
 
-pub(crate) const OF_USER: &str = "\
+const OF_USER: &str = "\
 SELECT w.id, w.name FROM workspaces w
 WHERE EXISTS (SELECT 1 FROM memberships m WHERE m.workspace_id = w.id AND m.user_id = $1)
 ORDER BY w.created_at, w.id";

@@ -74,10 +74,10 @@ pub(crate) async fn off_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(|_| WebError::Internal)
 }
 
-/// Reads what the preview of a restore has found. The outer error is the database's.
-pub(crate) async fn preview(
+async fn stored(
     app: &App,
     scope: &TenantScope<ViewBackups>,
+    kind: PayloadKind,
     address: PayloadAddress,
 ) -> Result<Result<Json, Unreadable>, WebError> {
     let Some(place) = scope.payload_place(address).await? else {
@@ -87,9 +87,17 @@ pub(crate) async fn preview(
         Ok(keys) => keys,
         Err(reason) => return Ok(Err(Unreadable::Keys(reason))),
     };
-    let (tenant, kind, copy) = (scope.tenant().id, PayloadKind::Preview, place.copy);
-    let place = ContentPlace { tenant, kind, address, copy };
+    let place = ContentPlace { tenant: scope.tenant().id, kind, address, copy: place.copy };
     Ok(app.contents.read(place, &keys).await.map_err(Unreadable::Fault))
+}
+
+/// Reads what the preview of a restore has found. The outer error is the database's.
+pub(crate) async fn preview(
+    app: &App,
+    scope: &TenantScope<ViewBackups>,
+    address: PayloadAddress,
+) -> Result<Result<Json, Unreadable>, WebError> {
+    stored(app, scope, PayloadKind::Preview, address).await
 }
 
 /// Reads what a version holds. The outer error is the database's.
@@ -98,27 +106,12 @@ pub(crate) async fn read(
     scope: &TenantScope<ViewBackups>,
     version: &PolicyVersion,
 ) -> Result<Result<VersionContent, Unreadable>, WebError> {
-    let Some(place) = scope.payload_place(version.address).await? else {
-        return Ok(Err(Unreadable::Fault(ContentFault::Missing)));
-    };
-    let keys = match scope.payload_keys().await? {
-        Ok(keys) => keys,
-        Err(reason) => return Ok(Err(Unreadable::Keys(reason))),
-    };
-    let place = ContentPlace {
-        tenant: scope.tenant().id,
-        kind: PayloadKind::Version,
-        address: version.address,
-        copy: place.copy,
-    };
-    Ok(match app.contents.read(place, &keys).await {
-        Ok(json) => match VersionContent::read(json) {
-            // A content of another type in this place is not what was stored.
-            Ok(content) if content.policy_type != version.policy_type.as_str() => {
-                Err(Unreadable::Fault(ContentFault::Damaged))
-            }
-            read => read.map_err(|_| Unreadable::Form),
-        },
-        Err(fault) => Err(Unreadable::Fault(fault)),
-    })
+    let stored = stored(app, scope, PayloadKind::Version, version.address).await?;
+    Ok(stored.and_then(|json| match VersionContent::read(json) {
+        // A content of another type in this place is not what was stored.
+        Ok(content) if content.policy_type != version.policy_type.as_str() => {
+            Err(Unreadable::Fault(ContentFault::Damaged))
+        }
+        read => read.map_err(|_| Unreadable::Form),
+    }))
 }

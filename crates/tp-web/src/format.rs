@@ -38,6 +38,14 @@ pub(crate) fn shown_lines(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The name of an object from outside, or the words for none.
+pub(crate) fn named(name: Option<&str>) -> Cow<'_, str> {
+    match name.filter(|name| !name.trim().is_empty()) {
+        Some(name) => shown(name),
+        None => Cow::Borrowed("(no name)"),
+    }
+}
+
 /// `1,204`.
 pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();

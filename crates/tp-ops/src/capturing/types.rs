@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tp_catalog::contract::{Contract, Incremental};
@@ -11,7 +10,7 @@ use tp_domain::completeness::Completeness;
 use tp_domain::json::Json;
 use tp_domain::policy::{ObservedPolicy, PolicyType};
 use tp_domain::reason::ReasonCode;
-use tp_domain::run::{FailedItem, WaitingReason};
+use tp_domain::run::FailedItem;
 use tp_domain::version::PolicyVersion;
 use tp_engine::operation::Stop;
 use tp_graph::error::GraphError;
@@ -21,10 +20,7 @@ use tp_store::{BackupEntry, TypeEnd};
 use super::capture::{self, Prepared};
 use super::{Capturing, Read, TRIES, Target};
 use crate::observe;
-use crate::sign_in::{failed, is_connection_fault};
-
-/// A tenant that is throttled for longer is not read by this run any more.
-const LONGEST_WAIT: Duration = Duration::from_hours(6);
+use crate::sign_in::{failed, give_way, is_connection_fault};
 
 /// What came of one type.
 #[derive(Debug)]
@@ -293,11 +289,8 @@ impl Capturing<'_> {
     ) -> Read {
         let reason = error.reason();
         let run = self.run;
-        if let Some(wait) = error.postponed()
-            && run.now().since(run.started_at()) < LONGEST_WAIT
-        {
-            // What was read stays; the rest is read when Graph allows it, by whoever is free then.
-            return Err(Stop::Wait { waiting: WaitingReason::Throttled, wait });
+        if let Some(stop) = give_way(run, error) {
+            return Err(stop);
         }
         if is_connection_fault(reason) {
             return Err(failed(reason));

@@ -111,11 +111,6 @@ impl Wanted {
     }
 }
 
-/// The same of an object that was read.
-pub fn bytes_of(full: &FullObject) -> Vec<u8> {
-    payload_bytes(&full.object, full.assignments.as_deref())
-}
-
 #[cfg(test)]
 mod tests {
     use tp_domain::json;

@@ -96,11 +96,6 @@ impl Preview<'_> {
         let Some(contract) = self.tools.catalog.contract(&version.policy_type) else {
             return Ok(Prepared::blocked(version, ReasonCode::UnsupportedType));
         };
-        let wanted = match self.wanted(version).await? {
-            Ok(wanted) => wanted,
-            Err(reason) => return Ok(Prepared::blocked(version, reason)),
-        };
-        let nested = contract.item.path.contains("{parentId}");
         if contract.restore.mode == RestoreMode::Unsupported {
             // No restore can ever write it: it must not stand in the way of the rest of a set.
             let action = NodeAction::PreviewOnly;
@@ -109,6 +104,11 @@ impl Preview<'_> {
                 ..Prepared::blocked(version, ReasonCode::UnsupportedType)
             });
         }
+        let wanted = match self.wanted(version).await? {
+            Ok(wanted) => wanted,
+            Err(reason) => return Ok(Prepared::blocked(version, reason)),
+        };
+        let nested = contract.item.path.contains("{parentId}");
         let live = if nested {
             // Its place is not in a version: it is shown without what is there.
             None

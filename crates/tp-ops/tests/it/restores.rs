@@ -34,7 +34,7 @@ use tp_graph::full::FullObject;
 use tp_graph::session::{Access, GraphSession};
 use tp_ops::restore_execute::{
     Patience, PayloadUnavailable, RestoreExecuteOperation, RestorePayloads, SafetyCapture,
-    bytes_of, payload_bytes,
+    payload_bytes,
 };
 use tp_sim::faults::Fault;
 use tp_store::{ClaimedRun, Confirm, Confirmed, HowStarted, NewUser, TenantRef, TenantScope};
@@ -95,7 +95,8 @@ impl RestorePayloads for Kept {
         capture: SafetyCapture,
     ) -> BoxFuture<'a, Result<PayloadRef, PayloadUnavailable>> {
         Box::pin(async move {
-            let at = self.put(bytes_of(&capture.object));
+            let FullObject { object, assignments, .. } = &capture.object;
+            let at = self.put(payload_bytes(object, assignments.as_deref()));
             let number = self.captures.fetch_add(1, Ordering::SeqCst) + 1;
             let hook = {
                 let hook = self.hook.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,6 +1,6 @@
 //! What is done with sets after they were made: pinned, noted, deleted, kept for a restore, verified.
 
-use tp_domain::access::{DeleteBackups, PreviewRestore, StartBackupVerify, ViewBackups};
+use tp_domain::access::{DeleteBackups, PreviewRestore, StartBackupVerify};
 use tp_domain::backup::BackupState;
 use tp_domain::backup_verify::VerifyBackup;
 use tp_domain::restore::draft::RestoreDraft;
@@ -22,7 +22,7 @@ impl World {
     }
 
     async fn revision(&self, number: u64) -> Option<u64> {
-        let seen = self.scope::<ViewBackups>("contoso").await;
+        let seen = self.backups("contoso").await;
         seen.backup_get(number).await.unwrap().map(|set| set.revision)
     }
 
@@ -62,7 +62,7 @@ async fn sets_are_pinned_noted_and_deleted_by_those_who_may() {
         assert_eq!(none, BackupChanged::NotThere, "{name}");
         assert_eq!(scope.backup_delete(1, Some(3), None).await.unwrap(), BackupChanged::Done);
         assert_eq!(scope.backup_delete(1, None, None).await.unwrap(), BackupChanged::NotThere);
-        let seen = world.scope::<ViewBackups>("contoso").await;
+        let seen = world.backups("contoso").await;
         assert!(seen.backup_list(None, 10).await.unwrap().is_empty());
         let history = seen.versions_of(&key(TYPE), "a", None, 10).await.unwrap();
         assert_eq!(history.len(), 1, "versions outlive their sets");
@@ -86,7 +86,7 @@ async fn a_set_that_a_restore_needs_stays_until_the_restore_has_ended() {
         let scope = world.scope::<DeleteBackups>("contoso").await;
         let kept = scope.backup_delete(number, None, None).await.unwrap();
         assert_eq!(kept, BackupChanged::Kept(KeepReason::NeededByRestore), "{name}");
-        let seen = world.scope::<ViewBackups>("contoso").await;
+        let seen = world.backups("contoso").await;
         assert!(seen.backup_facts().await.unwrap()[0].needed, "{name}");
         world.store().test_execute("UPDATE restores SET state = 'discarded'").await.unwrap();
         assert!(!seen.backup_facts().await.unwrap()[0].needed, "{name}");
@@ -120,10 +120,7 @@ async fn retention_removes_nothing_that_is_needed_by_then() {
         scope.backup_mark(2, None, None, true, None).await.unwrap();
         let run = world.verifying(1).await;
         let facts = run.backup_facts().await.unwrap();
-        assert_eq!(
-            facts,
-            world.scope::<ViewBackups>("contoso").await.backup_facts().await.unwrap()
-        );
+        assert_eq!(facts, world.backups("contoso").await.backup_facts().await.unwrap());
         let numbers: Vec<u64> = facts.iter().map(|set| set.number).collect();
         assert_eq!(numbers, [4, 3, 2, 1], "{name}");
         assert!(facts[2].pinned && !facts[0].pinned && !facts[0].scheduled && !facts[0].at_work);
@@ -159,7 +156,7 @@ async fn a_set_says_when_it_was_verified_and_what_was_found() {
         assert_eq!((held.number, held.state, held.at_work), (1, BackupState::Complete, false));
         assert!(held.manifest.is_some(), "{name}");
         assert!(run.backup_verified(held.id, 2, 1).await.unwrap());
-        let seen = world.scope::<ViewBackups>("contoso").await;
+        let seen = world.backups("contoso").await;
         let set = seen.backup_get(number).await.unwrap().unwrap();
         let verified = set.verified.unwrap();
         assert_eq!((verified.run, verified.checked, verified.faulty), (run.id(), 2, 1), "{name}");

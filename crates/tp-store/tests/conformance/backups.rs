@@ -1,6 +1,6 @@
 //! Backup sets and versions: what a set says it holds, it holds (PRODUCT S-1, S-2).
 
-use tp_domain::access::{StartBackup, ViewBackups};
+use tp_domain::access::StartBackup;
 use tp_domain::backup::{BackupItemState, BackupState, FULL_PASS_EVERY};
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::completeness::Completeness;
@@ -95,7 +95,7 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         assert_eq!((again.counted, again.failed, again.new_versions), (1, 0, 1));
         let id = end(run, set, BackupState::Complete).await;
 
-        let scope = world.scope::<ViewBackups>("contoso").await;
+        let scope = world.backups("contoso").await;
         let found = scope.backup_get(1).await.unwrap().unwrap();
         assert_eq!((found.items, found.failed_items, found.new_versions), (2, 0, 2));
         assert_eq!(found.note.as_deref(), Some("before the change"));
@@ -118,7 +118,7 @@ async fn a_set_holds_what_was_written_and_counts_it_once() {
         let like = BackupItemFilter { query: Some("%".into()), ..filter.clone() };
         assert_eq!(scope.backup_items(found.id, &like).await.unwrap().items.len(), 0);
 
-        let foreign = world.scope::<ViewBackups>("fabrikam").await;
+        let foreign = world.backups("fabrikam").await;
         assert!(foreign.backup_list(None, 10).await.unwrap().is_empty(), "{}", world.db.name());
         assert!(foreign.version_get(version.id).await.unwrap().is_none());
         assert!(foreign.backup_tally(found.id).await.unwrap().is_empty());
@@ -140,7 +140,7 @@ async fn equal_contents_are_one_version_and_versions_never_change() {
             assert_eq!(latest[0].number, expected, "{} set {number}", world.db.name());
             end(run, set, BackupState::Complete).await;
         }
-        let scope = world.scope::<ViewBackups>("contoso").await;
+        let scope = world.backups("contoso").await;
         let history = scope.versions_of(&key(TYPE), "a", None, 10).await.unwrap();
         let numbers: Vec<u64> = history.iter().map(|one| one.number).collect();
         assert_eq!(numbers, [3, 2, 1]);
@@ -162,7 +162,7 @@ async fn a_set_without_its_manifest_or_with_failures_is_never_complete() {
         let bare = BackupEnd { state: BackupState::Complete, manifest: None };
         assert!(run.backup_finish(set.id, bare).await.is_err(), "{}", world.db.name());
         run.backup_write(set.id, &key(TYPE), vec![failed("a")]).await.unwrap();
-        let scope = world.scope::<ViewBackups>("contoso").await;
+        let scope = world.backups("contoso").await;
         assert_eq!(scope.backup_get(1).await.unwrap().unwrap().state, BackupState::Creating);
         let (_, contents) = run.backup_contents(set.id).await.unwrap();
         assert_eq!((contents.len(), contents[0].1.as_ref()), (1, None));
@@ -226,7 +226,7 @@ async fn a_version_and_its_policy_find_each_other() {
             run.backup_write(set.id, &key(TYPE), entries).await.unwrap();
         }
         end(run, set, BackupState::Complete).await;
-        let scope = world.scope::<ViewBackups>("contoso").await;
+        let scope = world.backups("contoso").await;
         let known = scope.policy_known(&key(TYPE), "a").await.unwrap().unwrap();
         let other = scope.policy_known(&key(TYPE), "b").await.unwrap().unwrap();
         assert_eq!(scope.policy_known(&key("roleScopeTag"), "a").await.unwrap(), None);
@@ -235,7 +235,7 @@ async fn a_version_and_its_policy_find_each_other() {
         assert_eq!(history.first(), Some(&newest), "{}", world.db.name());
         assert_eq!(scope.version_newest(other).await.unwrap(), None, "it was never captured");
         assert_eq!(scope.policy_of_version(&newest).await.unwrap(), Some(known));
-        let foreign = world.scope::<ViewBackups>("fabrikam").await;
+        let foreign = world.backups("fabrikam").await;
         assert_eq!(foreign.policy_known(&key(TYPE), "a").await.unwrap(), None);
         assert_eq!(foreign.policy_of_version(&newest).await.unwrap(), None);
         assert_eq!(foreign.version_newest(known).await.unwrap(), None);

@@ -1,6 +1,6 @@
 //! Captures of single policies: versions without a set, each policy an item of the run.
 
-use tp_domain::access::{StartPolicyCapture, ViewBackups};
+use tp_domain::access::StartPolicyCapture;
 use tp_domain::ids::PolicyId;
 use tp_domain::item::{ItemState, ItemSubject};
 use tp_domain::policy_capture::CapturePolicies;
@@ -57,7 +57,7 @@ async fn a_capture_writes_versions_and_counts_each_policy_once() {
         run.finish(succeeded()).await.unwrap();
         let counts = world.run("contoso", id).await.counts;
         assert_eq!((counts.succeeded, counts.failed, counts.total), (3, 1, Some(4)), "{name}");
-        let seen = world.scope::<ViewBackups>("contoso").await;
+        let seen = world.backups("contoso").await;
         let history = seen.versions_of(&key(TYPE), "a", None, 9).await.unwrap();
         assert_eq!((history.len(), history[0].purpose), (1, Purpose::Capture));
         assert!(seen.versions_of(&key(TYPE), "z", None, 9).await.unwrap().is_empty());

@@ -23,21 +23,9 @@ async fn a_tenant_has_its_own_data_key_and_shares_the_key_of_the_workspace() {
         let (one, other) = tokio::join!(claim.payload_keys(), claim.payload_keys());
         let (one, other) = (one.unwrap().unwrap(), other.unwrap().unwrap());
         assert_eq!(plain(&one), plain(&other), "{}: two first uses make one key", world.db.name());
-        let seen = world
-            .scope::<tp_domain::access::ViewBackups>("contoso")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        let seen = world.backups("contoso").await.payload_keys().await.unwrap().unwrap();
         assert_eq!((plain(&seen), seen.active), (plain(&one), one.active));
-        let foreign = world
-            .scope::<tp_domain::access::ViewBackups>("fabrikam")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        let foreign = world.backups("fabrikam").await.payload_keys().await.unwrap().unwrap();
         assert_eq!(plain(&foreign).0, plain(&one).0, "the workspace's key is one");
         assert_ne!(plain(&foreign).1, plain(&one).1, "data keys are not");
     }
@@ -47,7 +35,7 @@ async fn a_tenant_has_its_own_data_key_and_shares_the_key_of_the_workspace() {
 async fn a_rotated_data_key_stays_for_reading_and_goes_when_nothing_needs_it() {
     for world in worlds().await {
         let (console, name) = (world.store().console(), world.db.name());
-        let policies = world.scope::<tp_domain::access::ViewBackups>("contoso").await;
+        let policies = world.backups("contoso").await;
         let before = policies.payload_keys().await.unwrap().unwrap();
         let new = console.tenant_key_rotate(world.workspace, world.contoso).await.unwrap().unwrap();
         let after = policies.payload_keys().await.unwrap().unwrap();
@@ -79,52 +67,22 @@ async fn destroyed_keys_are_gone_and_no_new_one_hides_that() {
         assert!(console.tenant_key_rotate(world.workspace, world.contoso).await.unwrap().is_none());
         let kept = "SELECT count(*) AS n FROM tenant_keys WHERE key_sealed IS NOT NULL";
         assert_eq!(world.store().test_count(kept).await, 0, "{name}");
-        world
-            .scope::<tp_domain::access::ViewBackups>("fabrikam")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        world.backups("fabrikam").await.payload_keys().await.unwrap().unwrap();
     }
 }
 
 #[tokio::test]
 async fn a_swapped_key_is_not_taken() {
     for world in worlds().await {
-        world
-            .scope::<tp_domain::access::ViewBackups>("contoso")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
-        world
-            .scope::<tp_domain::access::ViewBackups>("fabrikam")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        world.backups("contoso").await.payload_keys().await.unwrap().unwrap();
+        world.backups("fabrikam").await.payload_keys().await.unwrap().unwrap();
         let swap = "UPDATE tenant_keys SET key_sealed = (SELECT o.key_sealed FROM tenant_keys o \
                     WHERE o.scope_id <> tenant_keys.scope_id) \
                     WHERE scope_id = (SELECT id FROM tenants WHERE slug = 'contoso')";
         world.store().test_execute(swap).await.unwrap();
-        let refused = world
-            .scope::<tp_domain::access::ViewBackups>("contoso")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap_err();
+        let refused = world.backups("contoso").await.payload_keys().await.unwrap().unwrap_err();
         assert_eq!(refused, ReasonCode::InternalError, "{}", world.db.name());
-        world
-            .scope::<tp_domain::access::ViewBackups>("fabrikam")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        world.backups("fabrikam").await.payload_keys().await.unwrap().unwrap();
     }
 }
 
@@ -134,13 +92,7 @@ async fn the_master_key_is_rotated_under_load() {
     for world in worlds().await {
         let (store, name) = (world.store().clone(), world.db.name());
         let claim = Arc::new(world.claimed("contoso").await);
-        world
-            .scope::<tp_domain::access::ViewBackups>("fabrikam")
-            .await
-            .payload_keys()
-            .await
-            .unwrap()
-            .unwrap();
+        world.backups("fabrikam").await.payload_keys().await.unwrap().unwrap();
         claim.payload_keys().await.unwrap().unwrap();
         let first = Keys::open(&world.db.keys_file, true).unwrap().active();
         let (end, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));

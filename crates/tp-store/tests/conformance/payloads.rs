@@ -59,9 +59,9 @@ async fn a_payload_is_stored_once_however_often_it_is_wanted() {
         let asked = [want(1).address, want(2).address, want(3).address];
         let places = claim.payload_places(&asked).await.unwrap();
         assert_eq!(places.into_values().collect::<Vec<_>>(), [place], "{name}");
-        let policies = world.scope::<tp_domain::access::ViewBackups>("contoso").await;
+        let policies = world.backups("contoso").await;
         assert_eq!(policies.payload_place(want(1).address).await.unwrap(), Some(place));
-        let foreign = world.scope::<tp_domain::access::ViewBackups>("fabrikam").await;
+        let foreign = world.backups("fabrikam").await;
         assert_eq!(foreign.payload_place(want(1).address).await.unwrap(), None);
         let rows = "SELECT count(*) AS n FROM payload_refs";
         assert_eq!(world.store().test_count(rows).await, 2);

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use tp_domain::access::{Need, Role, StartInventorySync, ViewOperations, ViewPolicies};
+use tp_domain::access::{
+    Need, Role, StartInventorySync, ViewBackups, ViewOperations, ViewPolicies,
+};
 use tp_domain::ids::{RunId, TenantId, UserId, WorkerId, WorkspaceId};
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::operation::OperationKind;
@@ -155,6 +157,10 @@ impl World {
 
     pub(crate) async fn scope<C: Need>(&self, slug: &str) -> TenantScope<C> {
         self.store().enter(&self.owner, &at(slug)).await.unwrap()
+    }
+
+    pub(crate) async fn backups(&self, slug: &str) -> TenantScope<ViewBackups> {
+        self.scope(slug).await
     }
 
     pub(crate) async fn whole<C: Need>(&self) -> WorkspaceScope<C> {

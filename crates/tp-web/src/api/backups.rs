@@ -18,7 +18,7 @@ use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
 use tp_domain::version::PolicyVersion;
-use tp_store::{BackupItemFilter, BackupTally, TenantRef, TenantScope};
+use tp_store::{BackupItemFilter, BackupTally, TenantScope};
 
 use super::{bad_value, fields, json_body, limit, page, strict};
 use crate::app::App;
@@ -187,8 +187,7 @@ pub(crate) async fn mark(
 ) -> Result<Json<Value>, WebError> {
     let body = json_body(request, scope.actor()).await?;
     let map = fields(&body, &["note", "pinned", "revision"])?;
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    let seen = scope.also::<ViewBackups>().await?;
     let set = seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let note = match map.get("note") {
         None => set.note,
@@ -210,7 +209,6 @@ pub(crate) async fn mark(
 pub(crate) async fn delete(
     InTenant(scope): InTenant<DeleteBackups>,
     Id(number): Id<u64>,
-    State(app): State<App>,
     RequestId(request_id): RequestId,
     request: Request,
 ) -> Result<Json<Value>, WebError> {
@@ -220,8 +218,7 @@ pub(crate) async fn delete(
         let detail = format!("confirm must be the set's number: {number}. Nothing was deleted.");
         return Err(WebError::Unreadable(detail));
     }
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    let seen = scope.also::<ViewBackups>().await?;
     seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let revision = revision(map.get("revision"))?;
     changed(scope.backup_delete(number, revision, Some(request_id)).await?)?;
@@ -230,12 +227,10 @@ pub(crate) async fn delete(
 
 /// The type and the Graph id of a policy that the inventory knows.
 async fn policy(
-    app: &App,
     scope: &TenantScope<ViewBackups>,
     id: PolicyId,
 ) -> Result<(PolicyType, String), WebError> {
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let policies = app.store.enter::<ViewPolicies>(scope.actor(), &tenant).await?;
+    let policies = scope.also::<ViewPolicies>().await?;
     let policy = policies.policy_get(id).await?.ok_or(WebError::NotFound)?;
     Ok((policy.policy_type, policy.observed.graph_id))
 }
@@ -247,7 +242,7 @@ pub(crate) async fn versions(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &["limit", "cursor"])?;
-    let (key, graph_id) = policy(&app, &scope, id).await?;
+    let (key, graph_id) = policy(&scope, id).await?;
     let limit = limit(&pairs)?;
     let mut found = scope.versions_of(&key, &graph_id, before(&pairs)?, limit + 1).await?;
     let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -259,14 +254,13 @@ pub(crate) async fn versions(
 
 /// The version with that number of a policy.
 async fn numbered(
-    app: &App,
     scope: &TenantScope<ViewBackups>,
     path: &HashMap<String, String>,
 ) -> Result<PolicyVersion, WebError> {
     let id = path.get("id").and_then(|text| text.parse().ok()).ok_or(WebError::NotFound)?;
     let number = path.get("number").and_then(|text| text.parse::<u64>().ok());
     let number = number.ok_or(WebError::NotFound)?;
-    let (key, graph_id) = policy(app, scope, id).await?;
+    let (key, graph_id) = policy(scope, id).await?;
     let found = scope.versions_of(&key, &graph_id, number.checked_add(1), 1).await?;
     found.into_iter().find(|one| one.number == number).ok_or(WebError::NotFound)
 }
@@ -318,7 +312,7 @@ pub(crate) async fn version_of_policy(
     RawQuery(query): RawQuery,
 ) -> Result<Response, WebError> {
     strict(query.as_deref(), &[])?;
-    let version = numbered(&app, &scope, &path).await?;
+    let version = numbered(&scope, &path).await?;
     whole(&app, &scope, &version).await
 }
 

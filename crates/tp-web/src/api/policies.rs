@@ -9,7 +9,7 @@ use tp_domain::access::{Capability, ViewInventory, ViewPolicies, ViewTenant};
 use tp_domain::ids::PolicyId;
 use tp_domain::policy::{Policy, PolicyType};
 use tp_domain::time::Timestamp;
-use tp_store::{PolicyFilter, PolicySort, PolicyStateFilter, TenantRef};
+use tp_store::{PolicyFilter, PolicySort, PolicyStateFilter};
 
 use super::{bad_value, limit, page, strict};
 use crate::app::App;
@@ -102,8 +102,7 @@ pub(crate) async fn coverage(
 ) -> Result<Response, WebError> {
     let pairs = strict(query.as_deref(), &[])?;
     let granted = if scope.may(Capability::TenantView) {
-        let tenant = TenantRef::Id(scope.tenant().id);
-        granted(&app.store.enter::<ViewTenant>(scope.actor(), &tenant).await?).await?
+        granted(&scope.also::<ViewTenant>().await?).await?
     } else {
         None
     };

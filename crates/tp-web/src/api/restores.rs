@@ -14,9 +14,7 @@ use tp_domain::restore::plan::{FrozenPlan, PlanHash, PlanNode};
 use tp_domain::restore::preview::MakeRestorePreview;
 use tp_domain::restore::record::{RestoreRecord, Who};
 use tp_domain::time::Timestamp;
-use tp_store::{
-    Confirm, Confirmed, HowStarted, IdempotencyKey, RestoreRefused, TenantRef, TenantScope,
-};
+use tp_store::{Confirm, Confirmed, HowStarted, IdempotencyKey, RestoreRefused, TenantScope};
 
 use super::{fields, json_body, page, runs, strict};
 use crate::app::App;
@@ -125,8 +123,7 @@ pub(crate) async fn found(
     record: &RestoreRecord,
 ) -> Result<serde_json::Map<String, Value>, WebError> {
     let Some((address, _)) = record.preview else { return Ok(serde_json::Map::new()) };
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let seen = app.store.enter(scope.actor(), &tenant).await?;
+    let seen = scope.also().await?;
     let read = contents::preview(app, &seen, address).await?;
     let read = read.ok().map(|json| Value::from(&json)).unwrap_or_default();
     let nodes = read.get("nodes").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -160,13 +157,11 @@ async fn shown(
 
 /// Begins a restore of a source that is there, and says that the set is needed.
 pub(crate) async fn begin(
-    app: &App,
     scope: &TenantScope<PreviewRestore>,
     draft: &RestoreDraft,
     request: String,
 ) -> Result<RestoreId, WebError> {
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let seen = app.store.enter::<tp_domain::access::ViewBackups>(scope.actor(), &tenant).await?;
+    let seen = scope.also::<tp_domain::access::ViewBackups>().await?;
     match &draft.source {
         RestoreSource::Backup(number) => {
             seen.backup_get(*number).await?.ok_or(WebError::NotFound)?;
@@ -193,8 +188,7 @@ pub(crate) async fn preview(
     id: RestoreId,
     request: String,
 ) -> Result<tp_store::Started, WebError> {
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let start = app.store.enter::<StartRestorePreview>(scope.actor(), &tenant).await?;
+    let start = scope.also::<StartRestorePreview>().await?;
     let how = HowStarted { idempotency: None, request_id: Some(request) };
     Ok(app.starter.start(&start, &MakeRestorePreview { restore: id }, how).await?)
 }
@@ -218,7 +212,7 @@ pub(crate) async fn create(
 ) -> Result<Response, WebError> {
     let body = json_body(request, scope.actor()).await?;
     let draft = RestoreDraft::parse(&body).map_err(WebError::Inputs)?;
-    let id = begin(&app, &scope, &draft, request_id.clone()).await?;
+    let id = begin(&scope, &draft, request_id.clone()).await?;
     let started = preview(&app, &scope, id, request_id).await?;
     let mut object = shown(&app, &scope, id).await?;
     object["preview_run"] = json!(started.run().id.to_string());

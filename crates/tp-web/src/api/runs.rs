@@ -7,9 +7,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tp_domain::access::{
-    CancelOperations, StartBackup, StartBackupRetention, StartBackupVerify, StartConnectionVerify,
-    StartGroupsSync, StartInventorySync, StartPayloadsPrune, StartPolicyCapture,
-    StartRestorePreview, ViewOperations,
+    CancelOperations, MayStart, StartBackup, StartBackupRetention, StartBackupVerify,
+    StartConnectionVerify, StartGroupsSync, StartInventorySync, StartPayloadsPrune,
+    StartPolicyCapture, StartRestorePreview, ViewOperations,
 };
 use tp_domain::backup_create::CreateBackup;
 use tp_domain::backup_retention::RetainBackups;
@@ -20,7 +20,9 @@ use tp_domain::hex::hex;
 use tp_domain::ids::RunId;
 use tp_domain::inventory_sync::SyncInventory;
 use tp_domain::item::{ItemState, RunItem};
-use tp_domain::operation::{InputError, Level, OperationKind, canonical};
+use tp_domain::operation::{
+    InputError, Level, OfTenant, OperationKind, OperationRequest, canonical,
+};
 use tp_domain::payloads_prune::PrunePayloads;
 use tp_domain::policy::PolicyType;
 use tp_domain::policy_capture::CapturePolicies;
@@ -379,82 +381,97 @@ pub(crate) async fn start(
     // Whoever is not a member learns nothing of what bodies are allowed.
     app.store.enter::<tp_domain::access::ViewTenant>(&actor, &tenant).await?;
     let Asked { kind, inputs, how } = asked(request, &actor, id, Level::Tenant).await?;
-    match kind {
+    let door = StartDoor { app: &app, actor: &actor, tenant: &tenant, how };
+    let (started, tenant) = match kind {
         OperationKind::InventorySync => {
-            let scope = app.store.enter::<StartInventorySync>(&actor, &tenant).await?;
-            let request = SyncInventory::parse(&inputs).map_err(WebError::Inputs)?;
-            known_types(&app, request.types())?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            let request = SyncInventory::parse(&inputs);
+            let request = request.and_then(|one| known_types(&app, one.types()).map(|()| one));
+            door.start::<StartInventorySync>(request).await?
         }
         OperationKind::BackupCreate => {
-            let scope = app.store.enter::<StartBackup>(&actor, &tenant).await?;
-            let request = CreateBackup::parse(&inputs).map_err(WebError::Inputs)?;
-            known_types(&app, request.types())?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            let request = CreateBackup::parse(&inputs);
+            let request = request.and_then(|one| known_types(&app, one.types()).map(|()| one));
+            door.start::<StartBackup>(request).await?
         }
         OperationKind::BackupVerify => {
-            let scope = app.store.enter::<StartBackupVerify>(&actor, &tenant).await?;
-            let request = VerifyBackup::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartBackupVerify>(VerifyBackup::parse(&inputs)).await?
         }
         OperationKind::BackupRetention => {
-            let scope = app.store.enter::<StartBackupRetention>(&actor, &tenant).await?;
-            let request = RetainBackups::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartBackupRetention>(RetainBackups::parse(&inputs)).await?
         }
         OperationKind::PolicyCapture => {
-            let scope = app.store.enter::<StartPolicyCapture>(&actor, &tenant).await?;
-            let request = CapturePolicies::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartPolicyCapture>(CapturePolicies::parse(&inputs)).await?
         }
         OperationKind::DirectoryGroupsSync => {
-            let scope = app.store.enter::<StartGroupsSync>(&actor, &tenant).await?;
-            let request = SyncGroups::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartGroupsSync>(SyncGroups::parse(&inputs)).await?
         }
         OperationKind::PayloadsPrune => {
-            let scope = app.store.enter::<StartPayloadsPrune>(&actor, &tenant).await?;
-            let request = PrunePayloads::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartPayloadsPrune>(PrunePayloads::parse(&inputs)).await?
         }
         OperationKind::ConnectionVerify => {
-            let scope = app.store.enter::<StartConnectionVerify>(&actor, &tenant).await?;
-            let request = VerifyConnection::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartConnectionVerify>(VerifyConnection::parse(&inputs)).await?
         }
         OperationKind::RestorePreview => {
-            let scope = app.store.enter::<StartRestorePreview>(&actor, &tenant).await?;
-            let request = MakeRestorePreview::parse(&inputs).map_err(WebError::Inputs)?;
-            let started = app.starter.start(&scope, &request, how).await?;
-            Ok(answer(&app, &started, scope.tenant()))
+            door.start::<StartRestorePreview>(MakeRestorePreview::parse(&inputs)).await?
         }
         OperationKind::RestoreExecute => {
-            Err(not_here("is started by the confirm of a restore and in no other way"))
+            return Err(not_here("is started by the confirm of a restore and in no other way"));
         }
         OperationKind::ScheduleExecute | OperationKind::RunsPrune => {
-            Err(not_here("is a kind of the workspace"))
+            return Err(not_here("is a kind of the workspace"));
         }
+    };
+    Ok(answer(&app, &started, &tenant))
+}
+
+/// Where a person starts a run in a tenant: each kind has a right of its own (ruling 4).
+pub(crate) struct StartDoor<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) actor: &'a Actor,
+    pub(crate) tenant: &'a TenantRef,
+    pub(crate) how: HowStarted,
+}
+
+impl StartDoor<'_> {
+    /// Starts what was asked for. Whoever may not is told that before what is wrong with the inputs.
+    pub(crate) async fn start<C: MayStart>(
+        self,
+        request: Result<C::Request, Vec<InputError>>,
+    ) -> Result<(Started, Tenant), WebError>
+    where
+        C::Request: OperationRequest<Level = OfTenant>,
+    {
+        let scope = self.app.store.enter::<C>(self.actor, self.tenant).await?;
+        let request = request.map_err(WebError::Inputs)?;
+        let started = self.app.starter.start(&scope, &request, self.how).await?;
+        Ok((started, scope.tenant().clone()))
+    }
+
+    /// Starts a run again.
+    pub(crate) async fn retry<C: MayStart>(
+        self,
+        of: RunId,
+        only: RetryOnly,
+    ) -> Result<(Started, Tenant), WebError>
+    where
+        C::Request: OperationRequest<Level = OfTenant>,
+    {
+        let scope = self.app.store.enter::<C>(self.actor, self.tenant).await?;
+        let started = self.app.starter.retry(&scope, of, only, self.how).await?;
+        Ok((started, scope.tenant().clone()))
     }
 }
 
 /// A type that has no contract would be skipped: said before anything is written.
-pub(crate) fn known_types(app: &App, types: Option<&[PolicyType]>) -> Result<(), WebError> {
+pub(crate) fn known_types(app: &App, types: Option<&[PolicyType]>) -> Result<(), Vec<InputError>> {
     let unknown =
         types.unwrap_or_default().iter().position(|key| app.catalog.contract(key).is_none());
     match unknown {
         None => Ok(()),
-        Some(index) => Err(input_error(
+        Some(index) => Err(vec![InputError::at(
             format!("/types/{index}"),
             "is not a known policy type; GET /api/v1/policy-types lists them",
-        )),
+        )]),
     }
 }
 

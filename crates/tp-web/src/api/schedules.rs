@@ -69,12 +69,12 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
     match kind {
         OperationKind::InventorySync => {
             let request = SyncInventory::parse(inputs).map_err(WebError::Inputs)?;
-            runs::known_types(app, request.types())?;
+            runs::known_types(app, request.types()).map_err(WebError::Inputs)?;
             Ok(request.inputs())
         }
         OperationKind::BackupCreate => {
             let request = CreateBackup::parse(inputs).map_err(WebError::Inputs)?;
-            runs::known_types(app, request.types())?;
+            runs::known_types(app, request.types()).map_err(WebError::Inputs)?;
             Ok(request.inputs())
         }
         OperationKind::ConnectionVerify => {

@@ -13,7 +13,7 @@ use tp_domain::policy::PolicyType;
 use tp_domain::retention::KeepReason;
 use tp_store::{
     BackupChanged, BackupItemFilter, BackupItemPage, BackupTally, HowStarted, StoreError,
-    TenantRef, TenantScope,
+    TenantScope,
 };
 
 use super::backups::title;
@@ -272,11 +272,7 @@ fn item_table(app: &App, page: &BackupItemPage, tenant: &tp_domain::tenant::Tena
     if page.items.is_empty() {
         return html! { p.muted { "No policy of this set matches." } };
     }
-    let name = |item: &BackupItem| match item.name.as_deref().filter(|name| !name.trim().is_empty())
-    {
-        Some(name) => format::shown(name).into_owned(),
-        None => "(no name)".to_owned(),
-    };
+    let name = |item: &BackupItem| format::named(item.name.as_deref()).into_owned();
     html! {
         div.table-wrap { table.cards-on-mobile {
             caption.visually-hidden { "Policies of this set" }
@@ -472,8 +468,7 @@ pub(crate) async fn verify(
     RequestId(request): RequestId,
     CsrfForm(Nothing {}): CsrfForm<Nothing>,
 ) -> Result<Redirect, WebError> {
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let seen = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    let seen = scope.also::<ViewBackups>().await?;
     seen.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let how = HowStarted { idempotency: None, request_id: Some(request) };
     let started = app.starter.start(&scope, &VerifyBackup { backup: number }, how).await?;

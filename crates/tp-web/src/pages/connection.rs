@@ -89,8 +89,7 @@ async fn answer(
             Ok(Redirect::to(&query.link(&paths::connection(scope.tenant()))).into_response())
         }
         Told::Wrong(text) => {
-            let tenant = tp_store::TenantRef::Id(scope.tenant().id);
-            let seen = app.store.enter::<ViewTenant>(scope.actor(), &tenant).await?;
+            let seen = scope.also::<ViewTenant>().await?;
             let page = render(app, &seen, &Pairs::default(), Some(&text)).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -11,7 +11,7 @@ use tp_domain::backup::{BackupSet, BackupState, BackupType};
 use tp_domain::completeness::{Completeness, CompletenessState};
 use tp_domain::policy::PolicyType;
 use tp_domain::tenant::Tenant;
-use tp_store::{Coverage, TenantRef, TenantScope};
+use tp_store::{Coverage, TenantScope};
 
 use super::backup::completeness;
 use super::start_sync;
@@ -36,14 +36,13 @@ struct Beside {
     set: Option<(BackupSet, BTreeMap<PolicyType, BackupType>)>,
 }
 
-async fn beside(app: &App, scope: &TenantScope<ViewInventory>) -> Result<Beside, WebError> {
-    let (actor, tenant) = (scope.actor(), TenantRef::Id(scope.tenant().id));
+async fn beside(scope: &TenantScope<ViewInventory>) -> Result<Beside, WebError> {
     let mut known = Beside::default();
     if scope.may(Capability::TenantView) {
-        known.granted = granted(&app.store.enter::<ViewTenant>(actor, &tenant).await?).await?;
+        known.granted = granted(&scope.also::<ViewTenant>().await?).await?;
     }
     if scope.may(Capability::BackupsView) {
-        let backups = app.store.enter::<ViewBackups>(actor, &tenant).await?;
+        let backups = scope.also::<ViewBackups>().await?;
         let sets = backups.backup_list(None, LOOKED_THROUGH).await?;
         let holds =
             |set: &BackupSet| matches!(set.state, BackupState::Complete | BackupState::Partial);
@@ -70,7 +69,7 @@ pub(crate) async fn show(
     let shell = Shell::of(&app, scope.actor()).await?;
     let (tenant, pairs) = (scope.tenant(), Pairs::parse(query.as_deref()));
     let coverage = scope.coverage().await?;
-    let beside = beside(&app, &scope).await?;
+    let beside = beside(&scope).await?;
     let can = |key: &PolicyType| {
         let contract = app.catalog.contract(key)?;
         Some(capabilities(contract, beside.granted.as_deref()))

@@ -239,10 +239,7 @@ fn table(
 
 /// The name, or the words for none.
 pub(crate) fn name(policy: &Policy) -> String {
-    match policy.observed.name.as_deref().filter(|name| !name.trim().is_empty()) {
-        Some(name) => format::shown(name).into_owned(),
-        None => "(no name)".to_owned(),
-    }
+    format::named(policy.observed.name.as_deref()).into_owned()
 }
 
 /// Assigned, not assigned, or not told by the listing.

@@ -7,7 +7,7 @@ use tp_domain::ids::PolicyId;
 use tp_domain::policy::Policy;
 use tp_domain::tenant::Tenant;
 use tp_domain::version::PolicyVersion;
-use tp_store::{TenantRef, TenantScope};
+use tp_store::TenantScope;
 
 use super::policies::{assigned, name};
 use super::{backups, start_sync, version};
@@ -42,7 +42,7 @@ pub(crate) async fn show(
     let policy = scope.policy_get(id).await?.ok_or(WebError::NotFound)?;
     let shell = Shell::of(&app, scope.actor()).await?;
     let (tenant, title) = (scope.tenant(), name(&policy));
-    let latest = latest(&app, &scope, &policy).await?;
+    let latest = latest(&scope, &policy).await?;
     let version = latest.as_ref().and_then(|latest| latest.version.as_ref());
     let pairs = Pairs::parse(query.as_deref());
     let body = html! {
@@ -69,15 +69,13 @@ pub(crate) async fn show(
 }
 
 async fn latest(
-    app: &App,
     scope: &TenantScope<ViewPolicies>,
     policy: &Policy,
 ) -> Result<Option<Latest>, WebError> {
     if !scope.may(Capability::BackupsView) {
         return Ok(None);
     }
-    let tenant = TenantRef::Id(scope.tenant().id);
-    let scope = app.store.enter::<ViewBackups>(scope.actor(), &tenant).await?;
+    let scope = scope.also::<ViewBackups>().await?;
     let version = scope.version_newest(policy.id).await?;
     Ok(Some(Latest { scope, version }))
 }

@@ -191,7 +191,7 @@ fn nodes(app: &App, plan: &FrozenPlan, found: &serde_json::Map<String, Value>) -
                 caption.visually-hidden { "Objects of this restore, in the order of work" }
                 thead { tr { th scope="col" { "Object" } th scope="col" { "Type" } th scope="col" { "What happens" } th scope="col" { "Differences and reach" } } }
                 tbody { @for node in open.iter().take(MOST_SHOWN) { tr {
-                    td data-l="Object" { (node.name.as_deref().map_or("(no name)".into(), format::shown)) }
+                    td data-l="Object" { (format::named(node.name.as_deref())) }
                     td data-l="Type" { (app.catalog.label(&node.policy_type)) }
                     td data-l="What happens" { div {
                         (action(node))
@@ -204,7 +204,7 @@ fn nodes(app: &App, plan: &FrozenPlan, found: &serde_json::Map<String, Value>) -
         }
         @if !rest.is_empty() {
             details { summary { (rest.len()) " objects are as they shall be" }
-                ul.plain { @for node in rest.iter().take(MOST_SHOWN) { li { (node.name.as_deref().map_or("(no name)".into(), format::shown)) " " span.muted.small { (app.catalog.label(&node.policy_type)) } } } }
+                ul.plain { @for node in rest.iter().take(MOST_SHOWN) { li { (format::named(node.name.as_deref())) " " span.muted.small { (app.catalog.label(&node.policy_type)) } } } }
             }
         }
     }
@@ -273,7 +273,7 @@ fn results(app: &App, items: &[RestoreItem], shell: &Shell) -> Markup {
             caption.visually-hidden { "Results" }
             thead { tr { th scope="col" { "Object" } th scope="col" { "Type" } th scope="col" { "Outcome" } th scope="col" { "Ended" } } }
             tbody { @for item in items { tr {
-                td data-l="Object" { (item.name.as_deref().map_or("(no name)".into(), format::shown)) }
+                td data-l="Object" { (format::named(item.name.as_deref())) }
                 td data-l="Type" { (app.catalog.label(&item.policy_type)) }
                 td data-l="Outcome" { div { @match &item.result {
                     None => (chip::unknown("Not begun yet")),
@@ -379,7 +379,7 @@ pub(crate) async fn create(
     });
     let draft = RestoreDraft::parse(&json!({"source": source, "options": options}));
     let draft = draft.map_err(WebError::Inputs)?;
-    let restore = api::begin(&app, &scope, &draft, id.clone()).await?;
+    let restore = api::begin(&scope, &draft, id.clone()).await?;
     api::preview(&app, &scope, restore, id).await?;
     Ok(Redirect::to(&paths::restore(scope.tenant(), restore)))
 }

@@ -34,10 +34,7 @@ const MOST_SHOWN: usize = 300_000;
 
 /// The name of a version's policy at that time.
 pub(crate) fn name(version: &PolicyVersion) -> String {
-    match version.name.as_deref().filter(|name| !name.trim().is_empty()) {
-        Some(name) => format::shown(name).into_owned(),
-        None => "(no name)".to_owned(),
-    }
+    format::named(version.name.as_deref()).into_owned()
 }
 
 /// Lays a content out for people; none where it cannot be.

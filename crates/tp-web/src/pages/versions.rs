@@ -4,7 +4,6 @@ use axum::extract::{RawQuery, State};
 use maud::{Markup, html};
 use tp_domain::access::{ViewBackups, ViewPolicies};
 use tp_domain::ids::PolicyId;
-use tp_store::TenantRef;
 
 use super::policies::name;
 use super::version::purpose;
@@ -25,8 +24,7 @@ pub(crate) async fn show(
     RawQuery(query): RawQuery,
 ) -> Result<Markup, WebError> {
     let tenant = scope.tenant();
-    let policies =
-        app.store.enter::<ViewPolicies>(scope.actor(), &TenantRef::Id(tenant.id)).await?;
+    let policies = scope.also::<ViewPolicies>().await?;
     let policy = policies.policy_get(id).await?.ok_or(WebError::NotFound)?;
     let shell = Shell::of(&app, scope.actor()).await?;
     let pairs = Pairs::parse(query.as_deref());

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use tp_catalog::permissions::Needed;
 use tp_catalog::registry::Catalog;
@@ -18,13 +17,7 @@ const PAGE: &str = "/t/contoso/settings/connection";
 const API: &str = "/api/v1/tenants/contoso";
 
 async fn call(world: &World, person: &Person, method: Method, path: &str, body: &Value) -> Reply {
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::COOKIE, person.cookie())
-        .header("x-csrf-token", &person.csrf)
-        .header(header::CONTENT_TYPE, "application/json");
-    world.send(request.body(Body::from(body.to_string())).unwrap()).await
+    world.send_json(person, method.as_str(), path, &body.to_string(), &[]).await
 }
 
 fn encoded(text: &str) -> String {

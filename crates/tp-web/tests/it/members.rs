@@ -13,13 +13,7 @@ fn between<'t>(text: &'t str, from: &str, to: &str) -> &'t str {
 
 impl World {
     async fn json(&self, person: &Person, method: &str, path: &str, body: &str) -> Reply {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::COOKIE, person.cookie())
-            .header("x-csrf-token", &person.csrf)
-            .header(header::CONTENT_TYPE, "application/json");
-        self.send(request.body(Body::from(body.to_owned())).unwrap()).await
+        self.send_json(person, method, path, body, &[]).await
     }
 
     async fn user_id(&self, person: &Person, email: &str) -> String {

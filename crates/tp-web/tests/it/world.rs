@@ -183,8 +183,22 @@ impl World {
         body: &str,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let mut request = Request::post(path)
-            .header(header::COOKIE, &person.cookie)
+        self.send_json(person, "POST", path, body, headers).await
+    }
+
+    /// Sends JSON from a session.
+    pub(crate) async fn send_json(
+        &self,
+        person: &Person,
+        method: &str,
+        path: &str,
+        body: &str,
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::COOKIE, person.cookie())
             .header("x-csrf-token", &person.csrf)
             .header(header::CONTENT_TYPE, "application/json");
         for (name, value) in headers {

@@ -19,7 +19,7 @@ use tp_domain::tenant::Tenant;
 use tp_store::{Actor, HowStarted, Refused, RetryOnly, Started, TenantRef, WorkspaceScope};
 
 use super::Detail;
-use crate::api::runs::is_new;
+use crate::api::runs::{StartDoor, is_new};
 use crate::app::App;
 use crate::components::layout::Shell;
 use crate::components::{off, why};
@@ -275,17 +275,8 @@ pub(crate) async fn start_again(
 ) -> Result<(Started, Tenant), WebError> {
     let seen = app.store.enter::<ViewOperations>(actor, tenant).await?;
     let old = seen.run_get(id).await?.ok_or(WebError::NotFound)?;
+    let door = StartDoor { app, actor, tenant, how };
     match old.kind.parse::<OperationKind>() {
-        Ok(OperationKind::InventorySync) => {
-            let scope = app.store.enter::<StartInventorySync>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
-        Ok(OperationKind::BackupCreate) => {
-            let scope = app.store.enter::<StartBackup>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
         Ok(
             OperationKind::BackupVerify
             | OperationKind::BackupRetention
@@ -294,41 +285,21 @@ pub(crate) async fn start_again(
         ) if only == RetryOnly::Failed => Err(WebError::Conflict(
             "Runs of this kind have no parts that could be tried again alone.".to_owned(),
         )),
-        Ok(OperationKind::BackupVerify) => {
-            let scope = app.store.enter::<StartBackupVerify>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
-        Ok(OperationKind::BackupRetention) => {
-            let scope = app.store.enter::<StartBackupRetention>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
-        Ok(OperationKind::PolicyCapture) => {
-            let scope = app.store.enter::<StartPolicyCapture>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
-        Ok(OperationKind::DirectoryGroupsSync) => {
-            let scope = app.store.enter::<StartGroupsSync>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
-        Ok(OperationKind::PayloadsPrune) => {
-            let scope = app.store.enter::<StartPayloadsPrune>(actor, tenant).await?;
-            let started = app.starter.retry(&scope, id, only, how).await?;
-            Ok((started, scope.tenant().clone()))
-        }
         Ok(OperationKind::ConnectionVerify) if only == RetryOnly::Failed => {
             Err(WebError::Conflict(
                 "A check is done as a whole: its answers belong together.".to_owned(),
             ))
         }
+        Ok(OperationKind::InventorySync) => door.retry::<StartInventorySync>(id, only).await,
+        Ok(OperationKind::BackupCreate) => door.retry::<StartBackup>(id, only).await,
+        Ok(OperationKind::BackupVerify) => door.retry::<StartBackupVerify>(id, only).await,
+        Ok(OperationKind::BackupRetention) => door.retry::<StartBackupRetention>(id, only).await,
+        Ok(OperationKind::PolicyCapture) => door.retry::<StartPolicyCapture>(id, only).await,
+        Ok(OperationKind::DirectoryGroupsSync) => door.retry::<StartGroupsSync>(id, only).await,
+        Ok(OperationKind::PayloadsPrune) => door.retry::<StartPayloadsPrune>(id, only).await,
+        // It has no parts: it is done again as a whole, with its own identity.
         Ok(OperationKind::ConnectionVerify) => {
-            let scope = app.store.enter::<StartConnectionVerify>(actor, tenant).await?;
-            // It has no parts: it is done again as a whole, with its own identity.
-            let started = app.starter.start(&scope, &VerifyConnection, how).await?;
-            Ok((started, scope.tenant().clone()))
+            door.start::<StartConnectionVerify>(Ok(VerifyConnection)).await
         }
         // A restore is done again from its own record: within its half hour, by whoever may restore.
         Ok(

@@ -108,16 +108,17 @@ impl VerifyConnectionOperation {
         let signed_in = match session.sign_in_anew().await {
             Ok(signed_in) => signed_in,
             Err(error) if error.reason().retry() == RetryClass::Transient => {
-                return Err(sign_in::stop(&error));
+                return Err(sign_in::stop(run, &error));
             }
             Err(error) => return self.refused(run, Some(connection), error.reason()).await,
         };
         let granted = signed_in.granted;
         run.progress().phase("Reading licences".to_owned());
-        let (licence, plans) = licence(session).await.map_err(|error| sign_in::stop(&error))?;
+        let (licence, plans) =
+            licence(session).await.map_err(|error| sign_in::stop(run, &error))?;
         run.progress().phase("Reading approval policies".to_owned());
         let (approval, approval_for) =
-            self.approval(session).await.map_err(|error| sign_in::stop(&error))?;
+            self.approval(session).await.map_err(|error| sign_in::stop(run, &error))?;
         run.progress().waiting(None);
         let consent = match &granted {
             Some(none) if none.is_empty() => Finding::no(ReasonCode::ConsentMissing),

@@ -96,7 +96,7 @@ impl PreviewRestoreOperation {
         let (waits, mut waiting) = watch::channel(None);
         let session =
             session(&self.tools, run, &connection, Arc::new(Waits(waits))).map_err(failed)?;
-        let granted = session.sign_in_anew().await.map_err(|error| stop(&error))?.granted;
+        let granted = session.sign_in_anew().await.map_err(|error| stop(run, &error))?.granted;
         let preview = Preview {
             tools: &self.tools,
             run,

@@ -62,11 +62,8 @@ pub(crate) fn give_way(run: &ClaimedRun, error: &GraphError) -> Option<Stop> {
 }
 
 /// What a run does after an error of Graph that concerns all of it: a long wait gives its place away.
-pub(crate) const fn stop(error: &GraphError) -> Stop {
-    match error.postponed() {
-        Some(wait) => Stop::Wait { waiting: WaitingReason::Throttled, wait },
-        None => failed(error.reason()),
-    }
+pub(crate) fn stop(run: &ClaimedRun, error: &GraphError) -> Stop {
+    give_way(run, error).unwrap_or_else(|| failed(error.reason()))
 }
 
 /// A session with the tenant of the run; or why there can be none, before anything is sent.

@@ -129,7 +129,7 @@ async fn missed(
 ) -> Result<Failure, Stop> {
     let reason = error.reason();
     if error.postponed().is_some() || is_connection_fault(reason) {
-        return Err(stop(error));
+        return Err(stop(run, error));
     }
     let permission =
         (reason == ReasonCode::PermissionMissing).then(|| contract.permissions.read.join(", "));

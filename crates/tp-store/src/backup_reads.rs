@@ -32,6 +32,8 @@ const LIST: &str = concat!(
 );
 const GET: &str =
     concat!("SELECT ", set_columns!(), " FROM backup_sets WHERE scope_id = $1 AND number = $2");
+const STATES_SINCE: &str = "\
+SELECT created_at, state FROM backup_sets WHERE scope_id = $1 AND created_at >= $2 ORDER BY created_at";
 pub(crate) const TYPES: &str = "\
 SELECT policy_type, state, reason, permission, listed FROM backup_types
 WHERE scope_id = $1 AND set_id = $2 ORDER BY policy_type";
@@ -80,6 +82,12 @@ pub struct BackupItemPage {
     pub items: Vec<BackupItem>,
     /// Whether there are more.
     pub has_more: bool,
+}
+
+#[derive(sqlx::FromRow)]
+struct StateRow {
+    created_at: i64,
+    state: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -205,6 +213,22 @@ impl TenantScope<ViewBackups> {
         let rows: Vec<SetRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// When each set since a moment was begun and how it stands, the oldest first.
+    pub async fn backup_states_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(Timestamp, BackupState)>, StoreError> {
+        let stmt = stmt!(STATES_SINCE, self.scope_id().uuid(), since);
+        let rows: Vec<StateRow> =
+            self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
+        rows.into_iter()
+            .map(|row| {
+                let state = row.state.parse().map_err(|_| bad_row("backup_sets", "state"))?;
+                Ok((Timestamp::from_micros(row.created_at), state))
+            })
+            .collect()
     }
 
     /// One set by its number.

@@ -41,6 +41,8 @@ const DELETE: &str =
 const WAYS_LEFT: &str = "\
 SELECT (SELECT count(*) FROM user_identities WHERE user_id = $1 AND NOT (authority = $2 AND subject = $3))
      + (SELECT count(*) FROM users WHERE id = $1 AND password_hash IS NOT NULL) AS n";
+// An update that changes nothing holds the row: two unlinkings at once do not take both last ways.
+const USER_HOLD: &str = "UPDATE users SET name = name WHERE id = $1";
 const USER_INSERT: &str = "\
 INSERT INTO users (id, email, name, password_hash, status, created_at)
 VALUES ($1, $2, $3, NULL, 'active', $4)";
@@ -294,6 +296,7 @@ impl Hall {
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
+                    tx.execute(stmt!(USER_HOLD, user.uuid())).await?;
                     let left = stmt!(WAYS_LEFT, user.uuid(), &authority, &subject);
                     if tx.one::<CountRow>(left).await?.n == 0 {
                         return Ok(IdentityGone::LastWay);

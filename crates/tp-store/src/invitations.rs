@@ -202,6 +202,8 @@ impl WorkspaceScope<ManageMembers> {
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let (now, workspace) = (tx.now(), hand.workspace.uuid());
+                    // One after another: to one address there is one invitation, and no more than the most.
+                    hand.hold(tx).await?;
                     tx.execute(stmt!(OLD_DELETE, now)).await?;
                     if let Some(tenant) = new.tenant
                         && !hand.has_tenant(tx, tenant).await?
@@ -379,7 +381,7 @@ impl Hall {
                     let action = AuditAction::InvitationAccepted;
                     let note = hand.note(action, user, offered.tenant, details);
                     audit(tx, &*hand.ids, workspace, &note).await?;
-                    // An owner who takes a lesser role with an old link stays what they are: the link
+                    // The last owner who takes a lesser role with an old link stays what they are: the link
                     // cannot leave the workspace without an owner.
                     hand.give(tx, user, offered.tenant, Some(offered.role)).await?;
                     Ok(Accepted::Joined(user, workspace))

@@ -118,7 +118,7 @@ impl Preview<'_> {
                 Err(error)
                     if error.postponed().is_some() || is_connection_fault(error.reason()) =>
                 {
-                    return Err(stop(&error));
+                    return Err(stop(self.run, &error));
                 }
                 Err(error) => return Ok(Prepared::blocked(version, error.reason())),
             }
@@ -322,7 +322,8 @@ impl Preview<'_> {
         let mut found = BTreeMap::new();
         for (kind, ids) in asked {
             let there = if kind == GROUP {
-                let names = self.session.names_of(&ids).await.map_err(|error| stop(&error))?;
+                let names =
+                    self.session.names_of(&ids).await.map_err(|error| stop(self.run, &error))?;
                 names.into_keys().map(|id| id.to_lowercase()).collect()
             } else {
                 let key = PolicyType::new(kind).ok();
@@ -334,7 +335,7 @@ impl Preview<'_> {
                 match self.session.ids_named(contract, None, None).await {
                     Ok(ids) => ids.into_iter().map(|id| id.to_lowercase()).collect(),
                     Err(error) if error.reason() == ReasonCode::PermissionMissing => continue,
-                    Err(error) => return Err(stop(&error)),
+                    Err(error) => return Err(stop(self.run, &error)),
                 }
             };
             found.insert(kind.to_owned(), there);

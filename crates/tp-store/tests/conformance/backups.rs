@@ -191,6 +191,28 @@ async fn every_seventh_set_is_a_full_pass() {
 }
 
 #[tokio::test]
+async fn the_states_of_a_time_are_those_of_its_sets() {
+    for world in worlds().await {
+        let mut begun = Vec::new();
+        for state in [BackupState::Complete, BackupState::Partial] {
+            let run = world.backup_claimed().await;
+            let set = run.backup_begin(None, false).await.unwrap();
+            begun.push(world.store().now());
+            end(run, set, state).await;
+            world.db.clock.advance(std::time::Duration::from_hours(1));
+        }
+        let scope = world.backups("contoso").await;
+        let all = scope.backup_states_since(begun[0]).await.unwrap();
+        let both = [(begun[0], BackupState::Complete), (begun[1], BackupState::Partial)];
+        assert_eq!(all, both, "{}", world.db.name());
+        let late = scope.backup_states_since(begun[1]).await.unwrap();
+        assert_eq!(late, both[1..], "{}", world.db.name());
+        let foreign = world.backups("fabrikam").await;
+        assert!(foreign.backup_states_since(begun[0]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
 async fn chosen_policies_are_found_in_the_inventory_and_seen_without_counts() {
     for world in worlds().await {
         let run = world.backup_claimed().await;

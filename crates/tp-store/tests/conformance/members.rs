@@ -170,6 +170,19 @@ async fn two_owners_cannot_remove_each_other() {
     }
 }
 
+/// Invitations to one address at once: one of them is open, as if they had come one after another.
+#[tokio::test]
+async fn invitations_at_once_to_one_address_leave_one() {
+    for world in worlds().await {
+        for _ in 0..10 {
+            let made = (0..4).map(|_| invite(&world, "new@example.com", Role::Reader));
+            futures_util::future::join_all(made).await;
+            let open = "SELECT count(*) AS n FROM invitations";
+            assert_eq!(world.store().test_count(open).await, 1, "{}", world.db.name());
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_invitation_works_once_for_its_address() {
     for world in worlds().await {

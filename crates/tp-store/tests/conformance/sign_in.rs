@@ -132,6 +132,28 @@ async fn a_person_links_and_gives_away_their_own_identities() {
     }
 }
 
+/// Two unlinkings at once of the two identities that a person without a password has: one way in stays.
+#[tokio::test]
+async fn the_last_way_in_stays_whoever_is_quicker() {
+    for world in worlds().await {
+        let hall = world.store().hall();
+        for _ in 0..10 {
+            for object in [1, 2] {
+                hall.identity_link_own(&world.reader, &proven(object), None).await.unwrap();
+            }
+            world.store().test_execute("UPDATE users SET password_hash = NULL").await.unwrap();
+            let (one, two) = (key(1), key(2));
+            let (a, b) = tokio::join!(
+                hall.identity_unlink_own(&world.reader, one.authority(), one.subject(), None),
+                hall.identity_unlink_own(&world.reader, two.authority(), two.subject(), None),
+            );
+            let ended = [a.unwrap(), b.unwrap()];
+            assert!(ended.contains(&IdentityGone::LastWay), "{ended:?} {}", world.db.name());
+            assert!(ended.contains(&IdentityGone::Done), "{ended:?} {}", world.db.name());
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_session_before_is_ended_and_disabled_people_stay_out() {
     for world in worlds().await {

@@ -32,9 +32,6 @@ const PER_PAGE: u32 = 50;
 /// Nights of the strip: five weeks.
 const NIGHTS: u32 = 35;
 
-/// The most sets that the strip looks at.
-const NIGHT_SETS: u32 = 200;
-
 const DAY: Duration = Duration::from_hours(24);
 
 pub(crate) async fn show(
@@ -57,8 +54,11 @@ pub(crate) async fn show(
         }
     }
     let path = paths::backups(tenant);
-    let nights =
-        if before.is_none() { scope.backup_list(None, NIGHT_SETS).await? } else { Vec::new() };
+    let nights = if before.is_none() {
+        scope.backup_states_since(shell.now.minus(DAY * NIGHTS)).await?
+    } else {
+        Vec::new()
+    };
     let body = html! {
         (start_sync::banner(&scope, &pairs, &shell).await?)
         div.head {
@@ -71,7 +71,7 @@ pub(crate) async fn show(
         @if sets.is_empty() && before.is_none() {
             (empty("No backup yet", "The first backup reads every policy in full. Later ones read again what has changed since. Press Back up now above, or make a schedule.", Some(html! { a.button href=(Home::Tenant(tenant).schedules()) { "View schedules" } })))
         } @else {
-            @if !nights.is_empty() { (strip(&nights, shell.now)) }
+            @if before.is_none() { (strip(&nights, shell.now)) }
             (table(&sets, &working, tenant, shell.now))
             nav.pager aria-label="Pages" {
                 span { (format::number(u64::try_from(sets.len()).unwrap_or(0))) " sets" }
@@ -231,13 +231,13 @@ const fn better(one: BackupState, other: BackupState) -> BackupState {
 }
 
 /// The last five weeks, a square a day in UTC.
-fn strip(sets: &[BackupSet], now: Timestamp) -> Markup {
+fn strip(sets: &[(Timestamp, BackupState)], now: Timestamp) -> Markup {
     let mut days: Vec<(String, Option<BackupState>)> =
         (0..NIGHTS).rev().map(|back| (day(now.minus(DAY * back)), None)).collect();
-    for set in sets {
-        let of = day(set.created_at);
+    for (at, made) in sets {
+        let of = day(*at);
         if let Some((_, state)) = days.iter_mut().find(|(day, _)| *day == of) {
-            *state = Some(state.map_or(set.state, |before| better(before, set.state)));
+            *state = Some(state.map_or(*made, |before| better(before, *made)));
         }
     }
     let kept = days.iter().filter(|(_, state)| *state == Some(BackupState::Complete)).count();

@@ -85,6 +85,39 @@ pub fn redact(
     found
 }
 
+/// The same for an object whose secrets were taken out once already, by whichever version of the rules:
+/// those that `known` lists stay as they are, and what is secret by now goes as well.
+pub fn redact_again(
+    contract: &Contract,
+    object: &mut Json,
+    known: &Redactions,
+    fingerprint: &dyn Fn(&Json) -> String,
+) -> Redactions {
+    // A marker that is listed is not taken for one that somebody has forged.
+    let aside: Vec<(&Redaction, Json)> = known
+        .taken
+        .iter()
+        .filter_map(|one| Some((one, std::mem::take(object.pointer_mut(&one.pointer)?))))
+        .collect();
+    let mut found = redact(contract, object, fingerprint);
+    let news = found.taken.clone();
+    for (one, marker) in aside {
+        let is_gone = news.iter().any(|new| is_at_or_below(&one.pointer, &new.pointer));
+        if let Some(place) = object.pointer_mut(&one.pointer).filter(|_| !is_gone) {
+            *place = marker;
+            found.taken.push(one.clone());
+        }
+    }
+    found.taken.sort_by(|one, other| steps(&one.pointer).cmp(steps(&other.pointer)));
+    let taken = &found.taken;
+    let scripts = known.restricted.iter();
+    let kept = scripts.filter(|at| !taken.iter().any(|one| is_at_or_below(at, &one.pointer)));
+    found.restricted.extend(kept.cloned());
+    found.restricted.sort();
+    found.restricted.dedup();
+    found
+}
+
 /// Whether there is anything that could be secret.
 fn holds_something(value: &Json) -> bool {
     match value {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ETAG, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
@@ -33,6 +33,12 @@ pub enum ClientError {
         /// For the server's log.
         request_id: String,
     },
+    /// The connection ended before the file did.
+    #[error("the transfer broke off: try again")]
+    BrokenOff,
+    /// The file that came could not be written.
+    #[error("the file cannot be written: {0}")]
+    NotWritten(String),
     /// The answer is not of a TenantPilot server.
     #[error("the answer is not one of a TenantPilot server")]
     NotOurs,
@@ -59,6 +65,9 @@ pub struct Polled {
 
 /// No answer of the API is larger.
 const MAX_BYTES: usize = 64 << 20;
+
+/// No file takes longer.
+const LONGEST_TRANSFER: Duration = Duration::from_hours(1);
 
 impl Client {
     /// A client. Plain http is for loopback addresses only: the token must not cross a network in clear.
@@ -180,6 +189,53 @@ impl Client {
     pub async fn get_text(&self, path: &str) -> Result<String, ClientError> {
         let body = Self::body(self.send(Method::GET, path, None, &[]).await?).await?;
         String::from_utf8(body).map_err(|_| ClientError::NotOurs)
+    }
+
+    /// GET of a file, given away as it comes. Says how many bytes it had; fewer than the server announced
+    /// are an error.
+    pub async fn download(
+        &self,
+        path: &str,
+        mut sink: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<u64, ClientError> {
+        let mut response = self.transfer(Method::GET, path, None).await?;
+        if !response.status().is_success() {
+            return Self::body(response).await.and(Err(ClientError::NotOurs));
+        }
+        let (said, mut bytes) = (response.content_length(), 0);
+        loop {
+            let chunk = response.chunk().await.map_err(|_| ClientError::BrokenOff)?;
+            let Some(chunk) = chunk else { break };
+            bytes += chunk.len() as u64;
+            sink(&chunk).map_err(|error| ClientError::NotWritten(error.to_string()))?;
+        }
+        if said.is_some_and(|said| said != bytes) {
+            return Err(ClientError::BrokenOff);
+        }
+        Ok(bytes)
+    }
+
+    /// POST of a file, read as it is sent.
+    pub async fn upload(&self, path: &str, file: tokio::fs::File) -> Result<Value, ClientError> {
+        Self::read(self.transfer(Method::POST, path, Some(file)).await?).await
+    }
+
+    /// Of files the time is not bounded: the server's is.
+    async fn transfer(
+        &self,
+        method: Method,
+        path: &str,
+        file: Option<tokio::fs::File>,
+    ) -> Result<reqwest::Response, ClientError> {
+        let mut request = self.http.request(method, self.url(path)?).timeout(LONGEST_TRANSFER);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        if let Some(file) = file {
+            request = request.header(CONTENT_TYPE, "application/zip").body(file);
+        }
+        let sent = request.send().await;
+        sent.map_err(|_| ClientError::Unreachable(self.server.origin().ascii_serialization()))
     }
 
     /// POST with a JSON body; `key` makes a repeat safe.

@@ -175,6 +175,12 @@ needs! {
     StartBackupVerify => OperationsStart;
     /// Start the removal of backup sets after rules.
     StartBackupRetention => BackupsDelete;
+    /// Pack a backup set into an archive. Scripts are in it in clear.
+    StartBackupExport => ScriptsViewContent;
+    /// Take an archive away as a file.
+    DownloadBackups => ScriptsViewContent;
+    /// Upload an archive, and make a backup set of it.
+    StartBackupImport => BackupsCreate;
     /// Capture single policies.
     StartPolicyCapture => BackupsCreate;
     /// Start a refresh of the groups.
@@ -233,6 +239,14 @@ impl MayStart for StartBackupVerify {
 
 impl MayStart for StartBackupRetention {
     type Request = crate::backup_retention::RetainBackups;
+}
+
+impl MayStart for StartBackupExport {
+    type Request = crate::backup_export::ExportBackup;
+}
+
+impl MayStart for StartBackupImport {
+    type Request = crate::backup_import::ImportBackup;
 }
 
 impl MayStart for StartPolicyCapture {

@@ -13,6 +13,10 @@ words! {
         BackupMarked => "backup.marked",
         /// A backup set was deleted.
         BackupDeleted => "backup.deleted",
+        /// The archive of a backup set was taken away as a file.
+        BackupDownloaded => "backup.downloaded",
+        /// An archive was uploaded.
+        BackupUploaded => "backup.uploaded",
         /// A workspace was created.
         WorkspaceCreated => "workspace.created",
         /// An account was created.

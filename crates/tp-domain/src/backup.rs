@@ -1,5 +1,7 @@
 //! Backup sets: collections of versions that are complete or say what is missing (PRODUCT S-2).
 
+use serde::{Deserialize, Serialize};
+
 use crate::completeness::Completeness;
 use crate::ids::{BackupId, RunId, VersionId};
 use crate::policy::PolicyType;
@@ -70,8 +72,23 @@ pub struct BackupSet {
     pub revision: u64,
     /// Whether a schedule made it.
     pub scheduled: bool,
+    /// Where it was imported from; none for a set that was captured.
+    pub imported_from: Option<ImportedFrom>,
     /// When it was last verified to its end, and with what result.
     pub verified: Option<Verified>,
+}
+
+/// What an archive says of where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ImportedFrom {
+    /// The program that made it.
+    pub tool: String,
+    /// The set's number there.
+    pub backup: Option<u64>,
+    /// When the set was made there, as the archive words it.
+    pub created_at: Option<String>,
+    /// The root hash of an archive of ours.
+    pub root: Option<String>,
 }
 
 /// What the last verification of a set has shown.

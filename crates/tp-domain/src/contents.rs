@@ -4,7 +4,7 @@ use std::fmt;
 
 use futures_util::future::BoxFuture;
 
-use crate::ids::{CopyId, TenantId};
+use crate::ids::{CopyId, DataKeyId, TenantId};
 use crate::json::Json;
 use crate::payload::{PayloadAddress, PayloadKeys, PayloadKind};
 
@@ -30,12 +30,24 @@ pub enum ContentFault {
     /// It is not what was stored: altered, cut, in another's place, or sealed with a key that is gone.
     #[error("the stored content is damaged")]
     Damaged,
+    /// There is no room for more.
+    #[error("the store of contents is full")]
+    Full,
     /// Where it lies does not answer, or refuses; it may be well.
     #[error("the store of contents does not answer")]
     Unavailable,
 }
 
-/// Reads stored contents. tp-payload does it; the process hands it to the pages.
+/// Bytes that were sealed and stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentWritten {
+    /// The data key that they are sealed with.
+    pub key: DataKeyId,
+    /// Length of the stored object.
+    pub object_bytes: u64,
+}
+
+/// Reads stored contents, and stores pieces of files. tp-payload does it; the process hands it to the pages.
 pub trait Contents: fmt::Debug + Send + Sync {
     /// The content, with everything about it checked.
     fn read<'a>(
@@ -43,4 +55,27 @@ pub trait Contents: fmt::Debug + Send + Sync {
         place: ContentPlace,
         keys: &'a PayloadKeys,
     ) -> BoxFuture<'a, Result<Json, ContentFault>>;
+
+    /// The bytes of a piece, with everything about it checked.
+    fn read_piece<'a>(
+        &'a self,
+        place: ContentPlace,
+        keys: &'a PayloadKeys,
+    ) -> BoxFuture<'a, Result<Vec<u8>, ContentFault>>;
+
+    /// Where a piece belongs.
+    fn address_of_piece(
+        &self,
+        tenant: TenantId,
+        bytes: &[u8],
+        keys: &PayloadKeys,
+    ) -> Result<PayloadAddress, ContentFault>;
+
+    /// Stores a piece as the copy that was reserved for it.
+    fn write_piece<'a>(
+        &'a self,
+        place: ContentPlace,
+        bytes: &'a [u8],
+        keys: &'a PayloadKeys,
+    ) -> BoxFuture<'a, Result<ContentWritten, ContentFault>>;
 }

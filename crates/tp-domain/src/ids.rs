@@ -75,6 +75,8 @@ id! {
     TenantId;
     /// A person who can sign in.
     UserId;
+    /// A file that is kept for a while.
+    ArtefactId;
     /// One `OperationRun`.
     RunId;
     /// One observed policy. Our id, not Graph's.

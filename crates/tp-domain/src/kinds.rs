@@ -60,6 +60,45 @@ pub(crate) const BACKUP_VERIFY: KindFacts = KindFacts {
     spec: "specs/004-snapshots/spec.md",
 };
 
+pub(crate) const BACKUP_EXPORT: KindFacts = KindFacts {
+    label_en: "Backup export",
+    label_de: "Sicherungsexport",
+    description: "Packs a backup into an archive that can be downloaded for seven days.",
+    description_de: "Packt eine Sicherung in ein Archiv, das sieben Tage lang abgeholt werden kann.",
+    // Scripts are in it in clear.
+    capability: Capability::ScriptsViewContent,
+    level: Level::Tenant,
+    lane: Lane::Drift,
+    identity: IdentityRule::Selection,
+    unit: "archives",
+    context_keys: &["backup", "bytes", "policies", "root"],
+    retry: RetryPolicy::USUAL,
+    expected_seconds: 1_800,
+    superseded_by_success: true,
+    schedulable: false,
+    retry_failed: false,
+    spec: "specs/004-snapshots/spec.md",
+};
+
+pub(crate) const BACKUP_IMPORT: KindFacts = KindFacts {
+    label_en: "Backup import",
+    label_de: "Sicherungsimport",
+    description: "Makes a backup of an uploaded archive, or nothing when anything in it is wrong.",
+    description_de: "Macht aus einem hochgeladenen Archiv eine Sicherung, oder nichts, wenn daran etwas falsch ist.",
+    capability: Capability::BackupsCreate,
+    level: Level::Tenant,
+    lane: Lane::Sync,
+    identity: IdentityRule::Selection,
+    unit: "policies",
+    context_keys: &["backup", "new_versions", "not_understood", "source"],
+    retry: RetryPolicy::USUAL,
+    expected_seconds: 1_800,
+    superseded_by_success: true,
+    schedulable: false,
+    retry_failed: false,
+    spec: "specs/004-snapshots/spec.md",
+};
+
 pub(crate) const BACKUP_RETENTION: KindFacts = KindFacts {
     label_en: "Backup retention",
     label_de: "Aufbewahrung der Sicherungen",
@@ -127,7 +166,7 @@ pub(crate) const PAYLOADS_PRUNE: KindFacts = KindFacts {
     lane: Lane::Housekeeping,
     identity: IdentityRule::Selection,
     unit: "objects",
-    context_keys: &["deleted", "keys_destroyed", "orphans", "resealed", "unfinished"],
+    context_keys: &["deleted", "files", "keys_destroyed", "orphans", "resealed", "unfinished"],
     retry: RetryPolicy::USUAL,
     expected_seconds: 3_600,
     superseded_by_success: true,

@@ -9,9 +9,12 @@ mod words;
 
 pub mod access;
 pub mod actor;
+pub mod artefact;
 pub mod audit;
 pub mod backup;
 pub mod backup_create;
+pub mod backup_export;
+pub mod backup_import;
 pub mod backup_retention;
 pub mod backup_verify;
 pub mod budget;

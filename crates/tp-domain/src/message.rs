@@ -33,6 +33,8 @@ pub enum Shown<'a> {
     Count(&'static str, u64),
     /// A policy type, by its key in the contract registry.
     PolicyType(&'a crate::policy::PolicyType),
+    /// A sentence of the program's own, with the stable word for it.
+    Said(&'static str, &'static str),
 }
 
 impl SafeMessage {
@@ -62,6 +64,7 @@ impl ReasonCode {
             let shown = match fact {
                 Shown::Count(unit, count) => format!(" ({count} {unit})"),
                 Shown::PolicyType(policy_type) => format!(" [{policy_type}]"),
+                Shown::Said(sentence, word) => format!(" {sentence} ({word})"),
             };
             text.push_str(&shown);
         }

@@ -20,6 +20,10 @@ words! {
         BackupVerify => "backup.verify",
         /// Removes backup sets that the given rules do not keep.
         BackupRetention => "backup.retention",
+        /// Packs a backup set into an archive.
+        BackupExport => "backup.export",
+        /// Makes a backup set of an uploaded archive.
+        BackupImport => "backup.import",
         /// Captures single policies as versions, without a backup set.
         PolicyCapture => "policy.capture",
         /// Reads which groups the directory has.
@@ -153,6 +157,8 @@ impl OperationKind {
             Self::InventorySync => kinds::INVENTORY_SYNC,
             Self::BackupCreate => kinds::BACKUP_CREATE,
             Self::BackupVerify => kinds::BACKUP_VERIFY,
+            Self::BackupExport => kinds::BACKUP_EXPORT,
+            Self::BackupImport => kinds::BACKUP_IMPORT,
             Self::BackupRetention => kinds::BACKUP_RETENTION,
             Self::PolicyCapture => kinds::POLICY_CAPTURE,
             Self::DirectoryGroupsSync => kinds::DIRECTORY_GROUPS_SYNC,

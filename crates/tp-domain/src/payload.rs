@@ -20,6 +20,8 @@ words! {
         Wanted => "wanted",
         /// What the preview of a restore has found.
         Preview => "preview",
+        /// A piece of a file: any bytes, where all other kinds are JSON.
+        Piece => "piece",
     }
 }
 

@@ -125,6 +125,10 @@ words! {
         ArchiveUnknownFormat => "archive_unknown_format",
         /// A file of an archive cannot be read.
         ArchiveMalformed => "archive_malformed",
+        /// An archive is of another tenant.
+        ArchiveOfAnotherTenant => "archive_of_another_tenant",
+        /// Where it comes from does not say whether it is all that there was.
+        CompletenessUnknown => "completeness_unknown",
     }
 }
 
@@ -505,6 +509,18 @@ impl ReasonCode {
             Self::ArchiveMalformed => (
                 "A file of the archive cannot be read: nothing of it was imported.",
                 "Export the archive again.",
+                Manager,
+                Permanent,
+            ),
+            Self::ArchiveOfAnotherTenant => (
+                "The archive is of another tenant: nothing of it was imported.",
+                "Import it into its own tenant; from there it can be restored into another one.",
+                Manager,
+                Permanent,
+            ),
+            Self::CompletenessUnknown => (
+                "What this was imported from does not say whether it is all that there was.",
+                "Nothing to do: what is in the backup can be compared and restored.",
                 Manager,
                 Permanent,
             ),

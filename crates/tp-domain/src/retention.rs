@@ -34,6 +34,8 @@ words! {
         Monthly => "monthly",
         /// It holds nothing, and is newer than the oldest of the last ones: people should see that it failed.
         RecentFailure => "recent_failure",
+        /// It was imported: it goes by a person's hand alone.
+        Imported => "imported",
         /// Nobody's schedule made it, and these rules are for scheduled ones.
         NotScheduled => "not_scheduled",
     }
@@ -88,6 +90,8 @@ pub struct SetFacts {
     pub at_work: bool,
     /// Whether a schedule made it.
     pub scheduled: bool,
+    /// Whether it was imported: it says nothing of how the tenant was when it was made.
+    pub imported: bool,
 }
 
 impl SetFacts {
@@ -136,13 +140,14 @@ pub fn plan(sets: &[SetFacts], rules: &KeepRules) -> Result<Vec<Verdict>, Unknow
     let mut kept: BTreeMap<u64, Vec<KeepReason>> = BTreeMap::new();
     let mut keep = |number: u64, reason| kept.entry(number).or_default().push(reason);
 
-    let newest = sets.iter().find(|set| set.state == BackupState::Complete);
+    let newest = sets.iter().find(|set| set.state == BackupState::Complete && !set.imported);
     for set in &sets {
         for (is_so, reason) in [
             (set.pinned, KeepReason::Pinned),
             (set.needed, KeepReason::NeededByRestore),
             (set.at_work, KeepReason::AtWork),
             (newest.is_some_and(|one| one.number == set.number), KeepReason::NewestComplete),
+            (set.imported, KeepReason::Imported),
             (rules.only_scheduled && !set.scheduled, KeepReason::NotScheduled),
         ] {
             if is_so {
@@ -151,7 +156,7 @@ pub fn plan(sets: &[SetFacts], rules: &KeepRules) -> Result<Vec<Verdict>, Unknow
         }
     }
 
-    let counted = |set: &&&SetFacts| !rules.only_scheduled || set.scheduled;
+    let counted = |set: &&&SetFacts| !set.imported && (!rules.only_scheduled || set.scheduled);
     let usable: Vec<&SetFacts> =
         sets.iter().filter(counted).filter(|set| set.is_usable()).copied().collect();
     let last = usize::try_from(rules.last.max(KeepRules::FLOOR)).unwrap_or(usize::MAX);
@@ -225,6 +230,7 @@ mod tests {
             needed: false,
             at_work: false,
             scheduled: true,
+            imported: false,
         }
     }
 

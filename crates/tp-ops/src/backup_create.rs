@@ -4,23 +4,19 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
-use tp_domain::backup::{BackupItem, BackupState, BackupType};
 use tp_domain::backup_create::{BackupSelection, CreateBackup};
-use tp_domain::completeness::Completeness;
 use tp_domain::operation::OperationKind;
-use tp_domain::payload::PayloadKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::run::WaitingReason;
 use tp_engine::operation::{OpContext, Operation, Report, Stop};
-use tp_payload::{Canonical, Vault};
-use tp_store::{BackupEnd, ClaimedRun, OpenBackup, PayloadWant};
+use tp_store::ClaimedRun;
 
 use crate::Tools;
-use crate::capturing::{BUSY_WAIT, Capturing, Chosen, Names, TRIES, Tally, Target, put};
-use crate::manifest::manifest;
+use crate::capturing::{BUSY_WAIT, Capturing, Chosen, Names, Tally, Target};
+use crate::manifest;
 use crate::sign_in::{Waits, failed, session};
-use crate::stored::{payload_stop, vault};
+use crate::stored::vault;
 
 /// Carries out `backup.create`.
 #[derive(Debug)]
@@ -47,7 +43,7 @@ impl Operation for CreateBackupOperation {
             tokio::select! {
                 () = stop.cancelled() => Err(Stop::Interrupted),
                 () = cancel.cancelled() => {
-                    self.close(run).await?;
+                    manifest::close(run).await?;
                     Err(Stop::Canceled)
                 }
                 result = self.back_up(run) => result,
@@ -86,7 +82,7 @@ impl CreateBackupOperation {
             return Err(Stop::Failed { reason, failures: tally.failures });
         }
         run.progress().total(run.counts().processed());
-        finish(run, set, &capturing.vault).await?;
+        manifest::finish(run, set, &capturing.vault).await?;
         let context = tally.context();
         Ok(Report { failures: tally.failures, context })
     }
@@ -119,53 +115,5 @@ impl CreateBackupOperation {
                 .collect()
         };
         Ok((types.types().map_or_else(all, <[PolicyType]>::to_vec), None))
-    }
-
-    /// Ends the set of a run that is canceled: what it has stays, and it does not say that it is whole.
-    async fn close(&self, run: &ClaimedRun) -> Result<(), Stop> {
-        let Some(set) = run.backup_begun().await? else { return Ok(()) };
-        let state =
-            if run.counts().succeeded > 0 { BackupState::Partial } else { BackupState::Failed };
-        run.backup_finish(set.id, BackupEnd { state, manifest: None }).await?;
-        Ok(())
-    }
-}
-
-/// Writes the manifest and ends the set.
-async fn finish(run: &ClaimedRun, set: OpenBackup, vault: &Vault) -> Result<(), Stop> {
-    let (types, items) = run.backup_contents(set.id).await?;
-    let state = state_of(&types, items.iter().map(|(item, _)| item));
-    let manifest = manifest(set.number, state, &types, &items);
-    let manifest = Canonical::of(&manifest).map_err(|_| failed(ReasonCode::InternalError))?;
-    let kind = PayloadKind::Manifest;
-    let address = vault.sealer().address(kind, &manifest);
-    for _ in 0..TRIES {
-        let place = run.payloads_reserve(vec![PayloadWant { kind, address }]).await?;
-        let place = place.first().copied().ok_or_else(|| failed(ReasonCode::InternalError))?;
-        let written = put(vault, kind, &manifest, place).await.map_err(payload_stop)?;
-        let end = BackupEnd { state, manifest: Some((address, place.copy, written)) };
-        if run.backup_finish(set.id, end).await? {
-            return Ok(());
-        }
-    }
-    Err(failed(ReasonCode::StorageUnavailable))
-}
-
-/// How a set stands. What Microsoft lets no app read is said beside the set and makes it no less whole.
-fn state_of<'a>(types: &[BackupType], items: impl Iterator<Item = &'a BackupItem>) -> BackupState {
-    let (mut held, mut lost) = (0_usize, 0_usize);
-    for item in items {
-        match item.version {
-            Some(_) => held += 1,
-            None => lost += 1,
-        }
-    }
-    let is_whole = |one: &BackupType| {
-        matches!(one.completeness, Completeness::Complete | Completeness::NotCovered(_))
-    };
-    match types.iter().all(is_whole) {
-        true if lost == 0 => BackupState::Complete,
-        _ if held == 0 => BackupState::Failed,
-        _ => BackupState::Partial,
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tp_catalog::contract::Contract;
 use tp_domain::completeness::Completeness;
 use tp_domain::policy::PolicyType;
+use tp_domain::reason::ReasonCode;
 use tp_domain::run::{RunStep, Waiting};
 use tp_engine::operation::Stop;
 use tp_graph::session::GraphSession;
@@ -23,9 +24,9 @@ use tp_payload::Vault;
 use tp_store::{BackupEntry, BackupWritten, ClaimedRun, OpenBackup, StoreError};
 
 use crate::Tools;
-use crate::sign_in::showing_waits;
+use crate::sign_in::{failed, showing_waits};
 
-pub(crate) use capture::{Names, capture_one, put};
+pub(crate) use capture::{Names, Prepared, capture_one, prepare_archived, put};
 pub(crate) use tally::Tally;
 use types::TypeRead;
 
@@ -99,17 +100,48 @@ impl Capturing<'_> {
             Target::Items => true,
         }
     }
+}
 
-    async fn write(
-        &self,
-        key: &PolicyType,
-        entries: Vec<BackupEntry>,
-    ) -> Result<BackupWritten, StoreError> {
-        match self.target {
-            Target::Set(set) => self.run.backup_write(set.id, key, entries).await,
-            Target::Items => self.run.capture_write(key, entries).await,
-        }
+/// Writes down what became of some policies of one type.
+pub(crate) async fn write(
+    run: &ClaimedRun,
+    target: Target,
+    key: &PolicyType,
+    entries: Vec<BackupEntry>,
+) -> Result<BackupWritten, StoreError> {
+    match target {
+        Target::Set(set) => run.backup_write(set.id, key, entries).await,
+        Target::Items => run.capture_write(key, entries).await,
     }
+}
+
+/// Stores contents and writes down the versions; says how many of them are new.
+pub(crate) async fn keep(
+    run: &ClaimedRun,
+    vault: &Vault,
+    names: &Names,
+    target: Target,
+    key: &PolicyType,
+    mut prepared: Vec<Prepared>,
+) -> Result<u64, Stop> {
+    let mut new_versions = 0;
+    for _ in 0..TRIES {
+        if prepared.is_empty() {
+            return Ok(new_versions);
+        }
+        let captured = capture::store(run, vault, names, &prepared).await?;
+        let entries =
+            captured.into_iter().map(|one| BackupEntry::Captured(Box::new(one))).collect();
+        let written = write(run, target, key, entries).await?;
+        new_versions += written.new_versions;
+        // Collected as garbage in between, or sealed anew: from the start with those.
+        let mut place = 0;
+        prepared.retain(|_| {
+            place += 1;
+            written.again.contains(&(place - 1))
+        });
+    }
+    if prepared.is_empty() { Ok(new_versions) } else { Err(failed(ReasonCode::StorageUnavailable)) }
 }
 
 /// A type that was read, or not.

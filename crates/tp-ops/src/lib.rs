@@ -3,6 +3,7 @@
 mod capturing;
 mod manifest;
 mod observe;
+mod pieces;
 mod sign_in;
 mod stored;
 
@@ -12,6 +13,8 @@ pub mod backup_verify;
 pub mod capture_policies;
 pub mod connection_verify;
 pub mod execute_schedule;
+pub mod export_backup;
+pub mod import_backup;
 pub mod prune_payloads;
 pub mod prune_runs;
 pub mod restore_execute;
@@ -47,6 +50,8 @@ pub fn registry(tools: &Tools) -> Registry {
         .with(Arc::new(backup_create::CreateBackupOperation::new(tools.clone())))
         .with(Arc::new(backup_verify::VerifyBackupOperation::new(tools.clone())))
         .with(Arc::new(backup_retention::RetainBackupsOperation))
+        .with(Arc::new(export_backup::ExportBackupOperation::new(tools.clone())))
+        .with(Arc::new(import_backup::ImportBackupOperation::new(tools.clone())))
         .with(Arc::new(capture_policies::CapturePoliciesOperation::new(tools.clone())))
         .with(Arc::new(sync_groups::SyncGroupsOperation::new(tools.clone())))
         .with(Arc::new(prune_payloads::PrunePayloadsOperation::new(tools.clone())))

@@ -5,21 +5,24 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tp_catalog::content::FORMAT;
 use tp_domain::backup::{BackupItem, BackupState, BackupType};
+use tp_domain::completeness::Completeness;
 use tp_domain::json::Json;
-use tp_domain::payload::PayloadAddress;
+use tp_domain::payload::{PayloadAddress, PayloadKind};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
+use tp_engine::operation::Stop;
+use tp_payload::{Canonical, Vault};
+use tp_store::{BackupEnd, ClaimedRun, OpenBackup, PayloadWant};
+
+use crate::capturing::{TRIES, put};
+use crate::sign_in::failed;
+use crate::stored::payload_stop;
 
 /// A policy of a set with the address of its content in hex.
 pub(crate) type Held = (BackupItem, Option<String>);
 
 /// The list of contents.
-pub(crate) fn manifest(
-    number: u64,
-    state: BackupState,
-    types: &[BackupType],
-    items: &[Held],
-) -> Json {
+fn manifest(number: u64, state: BackupState, types: &[BackupType], items: &[Held]) -> Json {
     let types: Vec<Value> = types.iter().map(type_json).collect();
     let items: Vec<Value> = items.iter().map(item_json).collect();
     Json::from(json!({
@@ -150,10 +153,56 @@ fn listed(entry: Value) -> Option<Listed> {
     })
 }
 
+/// Writes the manifest and ends the set.
+pub(crate) async fn finish(run: &ClaimedRun, set: OpenBackup, vault: &Vault) -> Result<(), Stop> {
+    let (types, items) = run.backup_contents(set.id).await?;
+    let state = state_of(&types, items.iter().map(|(item, _)| item));
+    let manifest = manifest(set.number, state, &types, &items);
+    let manifest = Canonical::of(&manifest).map_err(|_| failed(ReasonCode::InternalError))?;
+    let kind = PayloadKind::Manifest;
+    let address = vault.sealer().address(kind, &manifest);
+    for _ in 0..TRIES {
+        let place = run.payloads_reserve(vec![PayloadWant { kind, address }]).await?;
+        let place = place.first().copied().ok_or_else(|| failed(ReasonCode::InternalError))?;
+        let written = put(vault, kind, &manifest, place).await.map_err(payload_stop)?;
+        let end = BackupEnd { state, manifest: Some((address, place.copy, written)) };
+        if run.backup_finish(set.id, end).await? {
+            return Ok(());
+        }
+    }
+    Err(failed(ReasonCode::StorageUnavailable))
+}
+
+/// How a set stands. What Microsoft lets no app read is said beside the set and makes it no less whole.
+fn state_of<'a>(types: &[BackupType], items: impl Iterator<Item = &'a BackupItem>) -> BackupState {
+    let (mut held, mut lost) = (0_usize, 0_usize);
+    for item in items {
+        match item.version {
+            Some(_) => held += 1,
+            None => lost += 1,
+        }
+    }
+    let is_whole = |one: &BackupType| {
+        matches!(one.completeness, Completeness::Complete | Completeness::NotCovered(_))
+    };
+    match types.iter().all(is_whole) {
+        true if lost == 0 => BackupState::Complete,
+        _ if held == 0 => BackupState::Failed,
+        _ => BackupState::Partial,
+    }
+}
+
+/// Ends the set of a run that is canceled: what it has stays, and it does not say that it is whole.
+pub(crate) async fn close(run: &ClaimedRun) -> Result<(), Stop> {
+    let Some(set) = run.backup_begun().await? else { return Ok(()) };
+    let state = if run.counts().succeeded > 0 { BackupState::Partial } else { BackupState::Failed };
+    run.backup_finish(set.id, BackupEnd { state, manifest: None }).await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use tp_domain::backup::BackupItemState;
-    use tp_domain::completeness::Completeness;
     use tp_domain::ids::VersionId;
 
     use super::*;

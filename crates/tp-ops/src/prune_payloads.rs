@@ -40,6 +40,7 @@ pub struct PrunePayloadsOperation {
 struct Done {
     resealed: u64,
     keys_destroyed: u64,
+    files: u64,
     deleted: u64,
     orphans: u64,
     unfinished: usize,
@@ -83,6 +84,9 @@ impl PrunePayloadsOperation {
             Err(Stop::Failed { reason: ReasonCode::TenantDisabled, .. }) => {}
             Err(stop) => return Err(stop),
         }
+        // What they held can be condemned by this run already.
+        done.files = run.artefacts_expire().await?;
+        run.progress().add(done.files, 0, 0);
         done.keys_destroyed = run.payload_keys_prune().await?;
         self.condemned(run, tenant, &mut done).await?;
         self.orphans(run, tenant, &mut done).await?;
@@ -95,6 +99,7 @@ impl PrunePayloadsOperation {
         let context = json!({
             "resealed": done.resealed,
             "keys_destroyed": done.keys_destroyed,
+            "files": done.files,
             "deleted": done.deleted,
             "orphans": done.orphans,
             "unfinished": done.unfinished,

@@ -117,7 +117,12 @@ impl Sealer {
 
     /// The address of a content: the same for equal contents of the workspace.
     pub fn address(&self, kind: PayloadKind, content: &Canonical) -> PayloadAddress {
-        PayloadAddress::new(mac(&self.addresses, &[kind.as_str().as_bytes(), content.as_bytes()]))
+        self.address_of(kind, content.as_bytes())
+    }
+
+    /// The address of any bytes, of a kind that is no JSON.
+    pub fn address_of(&self, kind: PayloadKind, bytes: &[u8]) -> PayloadAddress {
+        PayloadAddress::new(mac(&self.addresses, &[kind.as_str().as_bytes(), bytes]))
     }
 
     /// The fingerprint of a secret value: the same for equal values of the workspace.
@@ -129,7 +134,11 @@ impl Sealer {
 
     /// Compresses and seals a content.
     pub fn seal(&self, kind: PayloadKind, content: &Canonical) -> Result<Sealed, SealError> {
-        let text = content.as_bytes();
+        self.seal_bytes(kind, content.as_bytes())
+    }
+
+    /// Compresses and seals any bytes, of a kind that is no JSON.
+    pub fn seal_bytes(&self, kind: PayloadKind, text: &[u8]) -> Result<Sealed, SealError> {
         if text.len() > MOST_BYTES {
             return Err(SealError::TooLarge);
         }
@@ -139,7 +148,7 @@ impl Sealer {
         } else {
             (Compression::None, text.to_vec())
         };
-        let address = self.address(kind, content);
+        let address = self.address_of(kind, text);
         self.seal_packed(kind, address, compression, text.len() as u64, packed)
     }
 
@@ -177,6 +186,17 @@ impl Sealer {
         address: &PayloadAddress,
         object: &[u8],
     ) -> Result<Canonical, SealError> {
+        let bytes = self.open_bytes(kind, address, object)?;
+        Canonical::stored(bytes).ok_or(SealError::Altered)
+    }
+
+    /// Opens the object of any bytes, of a kind that is no JSON; everything about it is checked.
+    pub fn open_bytes(
+        &self,
+        kind: PayloadKind,
+        address: &PayloadAddress,
+        object: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
         let (header, packed) = self.unseal(kind, address, object)?;
         let length = usize::try_from(header.length).map_err(|_| SealError::TooLarge)?;
         if length > MOST_BYTES {
@@ -188,11 +208,10 @@ impl Sealer {
                 zstd::bulk::decompress(&packed, length).map_err(|_| SealError::Altered)?
             }
         };
-        let content = Canonical::stored(text).ok_or(SealError::Altered)?;
-        let own = self.address(kind, &content);
+        let own = self.address_of(kind, &text);
         constant_time::verify_slices_are_equal(own.as_bytes(), address.as_bytes())
             .map_err(|_| SealError::Altered)?;
-        Ok(content)
+        Ok(text)
     }
 
     /// An object that is there already, if it is sound.
@@ -202,7 +221,7 @@ impl Sealer {
         address: &PayloadAddress,
         object: Vec<u8>,
     ) -> Result<Sealed, SealError> {
-        self.open(kind, address, &object)?;
+        self.open_bytes(kind, address, &object)?;
         let (header, _) = Header::read(&object)?;
         Ok(Sealed { address: *address, key: header.key, bytes: object, length: header.length })
     }

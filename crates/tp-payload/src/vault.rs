@@ -46,7 +46,17 @@ impl Vault {
         content: &Canonical,
         copy: CopyId,
     ) -> Result<Sealed, PayloadError> {
-        let sealed = self.seal(kind, content).await?;
+        self.put_bytes(kind, content.as_bytes(), copy).await
+    }
+
+    /// Stores any bytes, of a kind that is no JSON, as [`Vault::put`] does a content.
+    pub async fn put_bytes(
+        &self,
+        kind: PayloadKind,
+        bytes: &[u8],
+        copy: CopyId,
+    ) -> Result<Sealed, PayloadError> {
+        let sealed = self.seal(kind, bytes).await?;
         let name = self.name(sealed.address, copy);
         if self.store.put(&name, sealed.bytes.clone()).await? == Put::Stored {
             return Ok(sealed);
@@ -70,12 +80,23 @@ impl Vault {
         address: PayloadAddress,
         copy: CopyId,
     ) -> Result<Canonical, PayloadError> {
+        let bytes = self.get_bytes(kind, address, copy).await?;
+        Ok(Canonical::stored(bytes).ok_or(SealError::Altered)?)
+    }
+
+    /// Reads any bytes, of a kind that is no JSON; everything about them is checked.
+    pub async fn get_bytes(
+        &self,
+        kind: PayloadKind,
+        address: PayloadAddress,
+        copy: CopyId,
+    ) -> Result<Vec<u8>, PayloadError> {
         let object = self.store.get(&self.name(address, copy)).await?;
         if object.len() < LONG {
-            return Ok(self.sealer.open(kind, &address, &object)?);
+            return Ok(self.sealer.open_bytes(kind, &address, &object)?);
         }
         let sealer = Arc::clone(&self.sealer);
-        off_thread(move || sealer.open(kind, &address, &object)).await
+        off_thread(move || sealer.open_bytes(kind, &address, &object)).await
     }
 
     /// Seals the content of one copy under the active data key as another copy; none when it already is.
@@ -97,12 +118,12 @@ impl Vault {
         Ok(Some(sealed))
     }
 
-    async fn seal(&self, kind: PayloadKind, content: &Canonical) -> Result<Sealed, PayloadError> {
-        if content.as_bytes().len() < LONG {
-            return Ok(self.sealer.seal(kind, content)?);
+    async fn seal(&self, kind: PayloadKind, bytes: &[u8]) -> Result<Sealed, PayloadError> {
+        if bytes.len() < LONG {
+            return Ok(self.sealer.seal_bytes(kind, bytes)?);
         }
-        let (sealer, content) = (Arc::clone(&self.sealer), content.clone());
-        off_thread(move || sealer.seal(kind, &content)).await
+        let (sealer, bytes) = (Arc::clone(&self.sealer), bytes.to_vec());
+        off_thread(move || sealer.seal_bytes(kind, &bytes)).await
     }
 }
 

@@ -22,7 +22,8 @@ pub(crate) fn of_error(error: &ClientError) -> u8 {
     match error {
         ClientError::BadServer(_) => USAGE,
         ClientError::Unreachable(_) => UNAVAILABLE,
-        ClientError::NotOurs => ERROR,
+        ClientError::NotOurs | ClientError::NotWritten(_) => ERROR,
+        ClientError::BrokenOff => UNAVAILABLE,
         ClientError::Refused { status, .. } => match status {
             400 | 422 | 428 => USAGE,
             401 => SIGN_IN,

@@ -17,6 +17,7 @@ use tp_domain::time::Timestamp;
 use uuid::Uuid;
 
 use crate::ClaimedRun;
+use crate::artefacts;
 use crate::audit::audit;
 use crate::db::Tx;
 use crate::error::StoreError;
@@ -27,7 +28,7 @@ use crate::tenants::bad_row;
 
 macro_rules! facts {
     () => {
-        "SELECT b.id, b.number, b.created_at, b.state, b.pinned, b.trigger_kind, b.note, b.items, b.revision, \
+        "SELECT b.id, b.number, b.created_at, b.state, b.pinned, b.trigger_kind, b.imported_from, b.note, b.items, b.revision, \
          b.manifest, EXISTS ( \
            SELECT 1 FROM backup_holds h \
            JOIN restores r ON r.scope_id = h.scope_id AND r.id = h.restore_id \
@@ -46,7 +47,8 @@ const LOCK: &str = "UPDATE backup_sets SET note = note WHERE scope_id = $1 AND n
 const MARK: &str = "\
 UPDATE backup_sets SET note = $3, pinned = $4, revision = revision + 1 WHERE scope_id = $1 AND id = $2";
 const NEWEST_COMPLETE: &str = "\
-SELECT COALESCE(max(number), 0) AS n FROM backup_sets WHERE scope_id = $1 AND state = 'complete'";
+SELECT COALESCE(max(number), 0) AS n FROM backup_sets
+WHERE scope_id = $1 AND state = 'complete' AND imported_from IS NULL";
 /// What hangs on a set, in the order in which it must go.
 const PARTS: [&str; 4] = [
     "DELETE FROM backup_holds WHERE scope_id = $1 AND set_id = $2",
@@ -98,6 +100,7 @@ struct FactsRow {
     state: String,
     pinned: bool,
     trigger_kind: Option<String>,
+    imported_from: Option<String>,
     note: Option<String>,
     items: i64,
     revision: i64,
@@ -129,6 +132,7 @@ impl FactsRow {
             needed: self.needed,
             at_work: self.at_work,
             scheduled: self.trigger_kind.as_deref() == Some("schedule"),
+            imported: self.imported_from.is_some(),
         })
     }
 
@@ -163,8 +167,9 @@ async fn locked(tx: &mut Tx, scope: Uuid, number: u64) -> Result<Option<FactsRow
     tx.optional(stmt!(FACTS_OF, scope, number)).await
 }
 
-/// Deletes a set in the caller's transaction. Its versions stay.
-async fn remove(tx: &mut Tx, scope: Uuid, set: Uuid) -> Result<(), StoreError> {
+/// Deletes a set and its archives in the caller's transaction. Its versions stay.
+async fn remove(tx: &mut Tx, scope: Uuid, number: u64, set: Uuid) -> Result<(), StoreError> {
+    artefacts::remove_of_set(tx, scope, number, None).await?;
     for part in PARTS {
         tx.execute(stmt!(part, scope, set)).await?;
     }
@@ -261,7 +266,7 @@ impl TenantScope<DeleteBackups> {
                     if let Some(reason) = set.keep() {
                         return Ok(BackupChanged::Kept(reason));
                     }
-                    remove(tx, scope, set.id).await?;
+                    remove(tx, scope, number, set.id).await?;
                     let details = what(&set);
                     audit(tx, &*ids, workspace, &AuditNote { details, ..audited }).await?;
                     Ok(BackupChanged::Done)
@@ -321,7 +326,7 @@ impl ClaimedRun {
                     if newest.n == set.number {
                         return Ok(BackupChanged::Kept(KeepReason::NewestComplete));
                     }
-                    remove(tx, scope, set.id).await?;
+                    remove(tx, scope, number, set.id).await?;
                     let note = AuditNote {
                         actor: Initiator::System,
                         action: AuditAction::BackupDeleted,

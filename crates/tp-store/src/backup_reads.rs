@@ -8,19 +8,22 @@ use tp_domain::ids::{BackupId, RunId, VersionId};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::time::Timestamp;
+use tp_domain::version::PolicyVersion;
 use uuid::Uuid;
 
+use crate::ClaimedRun;
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::run_rows::completeness_of;
 use crate::scope::TenantScope;
 use crate::stmt::{StmtBuilder, stmt};
 use crate::tenants::bad_row;
+use crate::versions::{OF_SET, VersionRow};
 
 macro_rules! set_columns {
     () => {
         "id, number, run_id, state, selection, is_full_pass, note, pinned, created_at, completed_at, items, \
-         failed_items, new_versions, revision, trigger_kind, verified_at, verified_run_id, \
+         failed_items, new_versions, revision, trigger_kind, imported_from, verified_at, verified_run_id, \
          verified_checked, verified_faulty"
     };
 }
@@ -33,7 +36,8 @@ const LIST: &str = concat!(
 const GET: &str =
     concat!("SELECT ", set_columns!(), " FROM backup_sets WHERE scope_id = $1 AND number = $2");
 const STATES_SINCE: &str = "\
-SELECT created_at, state FROM backup_sets WHERE scope_id = $1 AND created_at >= $2 ORDER BY created_at";
+SELECT created_at, state FROM backup_sets
+WHERE scope_id = $1 AND created_at >= $2 AND imported_from IS NULL ORDER BY created_at";
 pub(crate) const TYPES: &str = "\
 SELECT policy_type, state, reason, permission, listed FROM backup_types
 WHERE scope_id = $1 AND set_id = $2 ORDER BY policy_type";
@@ -107,6 +111,7 @@ struct SetRow {
     new_versions: i64,
     revision: i64,
     trigger_kind: Option<String>,
+    imported_from: Option<String>,
     verified_at: Option<i64>,
     verified_run_id: Option<Uuid>,
     verified_checked: i64,
@@ -144,6 +149,10 @@ impl TryFrom<SetRow> for BackupSet {
             new_versions: count(row.new_versions, "new_versions")?,
             revision: count(row.revision, "revision")?,
             scheduled: row.trigger_kind.as_deref() == Some("schedule"),
+            imported_from: row
+                .imported_from
+                .map(|text| serde_json::from_str(&text).map_err(|_| bad("imported_from")))
+                .transpose()?,
             verified,
         })
     }
@@ -215,7 +224,7 @@ impl TenantScope<ViewBackups> {
         rows.into_iter().map(TryInto::try_into).collect()
     }
 
-    /// When each set since a moment was begun and how it stands, the oldest first.
+    /// When each set that was captured since a moment was begun, and how it stands, the oldest first.
     pub async fn backup_states_since(
         &self,
         since: Timestamp,
@@ -301,6 +310,31 @@ impl TenantScope<ViewBackups> {
         rows.truncate(wanted);
         let items = rows.into_iter().map(TryInto::try_into).collect::<Result<_, StoreError>>()?;
         Ok(BackupItemPage { items, has_more })
+    }
+}
+
+impl ClaimedRun {
+    /// A set of this run's tenant by its number, with the versions that it holds.
+    pub async fn backup_with_versions(
+        &self,
+        number: u64,
+    ) -> Result<Option<(BackupSet, Vec<PolicyVersion>)>, StoreError> {
+        let scope = self.claimed.scope;
+        let found = self
+            .store
+            .db
+            .read(self.claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    let Some(set) = get(tx, scope, number).await? else { return Ok(None) };
+                    let rows: Vec<VersionRow> = tx.all(stmt!(OF_SET, scope, number)).await?;
+                    Ok(Some((set, rows)))
+                })
+            })
+            .await?;
+        let Some((set, rows)) = found else { return Ok(None) };
+        let versions =
+            rows.into_iter().map(TryInto::try_into).collect::<Result<_, StoreError>>()?;
+        Ok(Some((set.try_into()?, versions)))
     }
 }
 

@@ -6,10 +6,13 @@
 
 use std::sync::Arc;
 
-use tp_domain::backup::{BackupItem, BackupItemState, BackupState, BackupType, FULL_PASS_EVERY};
+use tp_domain::backup::{
+    BackupItem, BackupItemState, BackupState, BackupType, FULL_PASS_EVERY, ImportedFrom,
+};
 use tp_domain::completeness::Completeness;
 use tp_domain::hex::hex;
 use tp_domain::ids::{BackupId, CopyId, Ids, PolicyId, VersionId};
+use tp_domain::operation::OperationKind;
 use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
@@ -40,7 +43,7 @@ RETURNING last";
 // Sets since the last one that read everything in full and holds everything.
 const SINCE_FULL: &str = "\
 SELECT count(*) AS n FROM backup_sets
-WHERE scope_id = $1 AND number > COALESCE(
+WHERE scope_id = $1 AND imported_from IS NULL AND number > COALESCE(
   (SELECT max(f.number) FROM backup_sets f
    WHERE f.scope_id = $1 AND f.is_full_pass AND f.state IN ('complete', 'partial')), 0)";
 const FULL_EVER: &str = "\
@@ -48,8 +51,8 @@ SELECT count(*) AS n FROM backup_sets
 WHERE scope_id = $1 AND is_full_pass AND state IN ('complete', 'partial')";
 const SET_INSERT: &str = "\
 INSERT INTO backup_sets (scope_id, id, workspace_id, tenant_id, number, run_id, state, selection,
-                         is_full_pass, note, created_at, trigger_kind)
-VALUES ($1, $2, $3, $1, $4, $5, 'creating', $6, $7, $8, $9,
+                         is_full_pass, note, created_at, imported_from, trigger_kind)
+VALUES ($1, $2, $3, $1, $4, $5, 'creating', $6, $7, $8, $9, $10,
         (SELECT r.trigger_kind FROM operation_runs r WHERE r.scope_id = $1 AND r.id = $5))";
 const ITEM_GET: &str = "\
 SELECT state FROM backup_items
@@ -211,6 +214,23 @@ impl TryFrom<SetRow> for OpenBackup {
     }
 }
 
+/// How a set begins.
+enum Beginning {
+    Captured { note: Option<String>, in_full: bool },
+    Imported(ImportedFrom),
+}
+
+/// Every [`FULL_PASS_EVERY`]th set of what was captured is a full pass, and the first.
+async fn full_pass_is_due(tx: &mut Tx, scope: Uuid) -> Result<bool, StoreError> {
+    let ever: CountRow = tx.one(stmt!(FULL_EVER, scope)).await?;
+    let since: CountRow = tx.one(stmt!(SINCE_FULL, scope)).await?;
+    Ok(ever.n == 0 || u64::try_from(since.n).unwrap_or(0) + 1 >= FULL_PASS_EVERY)
+}
+
+fn imported_text(from: &ImportedFrom) -> Result<String, StoreError> {
+    serde_json::to_string(from).map_err(|_| bad_row("backup_sets", "imported_from"))
+}
+
 /// The key of the run's item for a policy: types have no line break.
 pub(crate) fn item_key(key: &PolicyType, graph_id: &str) -> String {
     format!("{key}\n{graph_id}")
@@ -224,9 +244,19 @@ impl ClaimedRun {
         note: Option<&str>,
         in_full: bool,
     ) -> Result<OpenBackup, StoreError> {
+        let note = note.map(str::to_owned);
+        self.begin(Beginning::Captured { note, in_full }).await
+    }
+
+    /// The set of this run, which imports it: begun now, or by the worker before.
+    pub async fn backup_begin_import(&self, from: &ImportedFrom) -> Result<OpenBackup, StoreError> {
+        self.begin(Beginning::Imported(from.clone())).await
+    }
+
+    async fn begin(&self, beginning: Beginning) -> Result<OpenBackup, StoreError> {
         self.records();
         let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
-        let (note, selection) = (note.map(str::to_owned), self.inputs().to_string());
+        let selection = self.inputs().to_string();
         self.store
             .db
             .write(claimed.reach(), move |tx| {
@@ -236,14 +266,16 @@ impl ClaimedRun {
                     if let Some(row) = tx.optional::<SetRow>(stmt!(OF_RUN, scope, run)).await? {
                         return row.try_into();
                     }
-                    let ever: CountRow = tx.one(stmt!(FULL_EVER, scope)).await?;
-                    let since: CountRow = tx.one(stmt!(SINCE_FULL, scope)).await?;
-                    let due = u64::try_from(since.n).unwrap_or(0) + 1 >= FULL_PASS_EVERY;
-                    let is_full_pass = in_full || ever.n == 0 || due;
+                    let (note, imported, is_full_pass) = match beginning {
+                        Beginning::Captured { note, in_full } => {
+                            (note, None, in_full || full_pass_is_due(tx, scope).await?)
+                        }
+                        Beginning::Imported(from) => (None, Some(imported_text(&from)?), false),
+                    };
                     let workspace = claimed.workspace.uuid();
                     let LastRow { last } = tx.one(stmt!(NUMBER_NEXT, scope, workspace)).await?;
                     let (id, now) = (BackupId::next(&*ids).uuid(), tx.now());
-                    let insert = stmt!(
+                    tx.execute(stmt!(
                         SET_INSERT,
                         scope,
                         id,
@@ -253,9 +285,10 @@ impl ClaimedRun {
                         selection,
                         is_full_pass,
                         note,
-                        now
-                    );
-                    tx.execute(insert).await?;
+                        now,
+                        imported,
+                    ))
+                    .await?;
                     SetRow { id, number: last, is_full_pass }.try_into()
                 })
             })
@@ -325,6 +358,8 @@ impl ClaimedRun {
         entries: Vec<BackupEntry>,
     ) -> Result<BackupWritten, StoreError> {
         let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
+        let imports = self.kind() == OperationKind::BackupImport;
+        let purpose = if imports { Purpose::Import } else { Purpose::Backup };
         let key = policy_type.clone();
         let written = self
             .store
@@ -334,7 +369,8 @@ impl ClaimedRun {
                     claimed.check(tx).await?;
                     let mut done = BackupWritten::default();
                     for (place, entry) in entries.iter().enumerate() {
-                        if !put(tx, &*ids, &claimed, set, &key, entry, &mut done).await? {
+                        if !put(tx, &*ids, &claimed, (set, purpose), &key, entry, &mut done).await?
+                        {
                             done.again.push(place);
                         }
                     }
@@ -410,12 +446,12 @@ async fn put(
     tx: &mut Tx,
     ids: &dyn Ids,
     claimed: &Claimed,
-    set: BackupId,
+    set: (BackupId, Purpose),
     key: &PolicyType,
     entry: &BackupEntry,
     done: &mut BackupWritten,
 ) -> Result<bool, StoreError> {
-    let (scope, (graph_id, name)) = (claimed.scope, entry.parts());
+    let (scope, (graph_id, name), (set, purpose)) = (claimed.scope, entry.parts(), set);
     let held = stmt!(ITEM_GET, scope, set.uuid(), key.as_str(), graph_id);
     let before: Option<StateRow> = tx.optional(held).await?;
     let had = before.as_ref().is_some_and(|row| row.state != BackupItemState::Failed.as_str());
@@ -423,7 +459,6 @@ async fn put(
         // What a try before this one has captured stays: an item is written once in a set.
         _ if had => return Ok(true),
         BackupEntry::Captured(captured) => {
-            let purpose = Purpose::Backup;
             let written = versions::write(tx, ids, claimed, key, purpose, captured).await?;
             let Some(written) = written else { return Ok(false) };
             done.new_versions += u64::from(written.is_new);

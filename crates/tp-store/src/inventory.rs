@@ -235,6 +235,27 @@ impl ClaimedRun {
             .await
     }
 
+    /// Says that a step has ended that tells the inventory nothing: of an import.
+    pub async fn step_end(
+        &self,
+        policy_type: &PolicyType,
+        completeness: &Completeness,
+        listed: u64,
+    ) -> Result<(), StoreError> {
+        let claimed = self.claimed;
+        let (key, completeness) = (policy_type.clone(), completeness.clone());
+        self.store
+            .db
+            .write(claimed.reach(), move |tx| {
+                Box::pin(async move {
+                    claimed.check(tx).await?;
+                    let run = (claimed.scope, claimed.run.uuid());
+                    step_end(tx, run, &key, &completeness, listed).await
+                })
+            })
+            .await
+    }
+
     /// Writes what a listing told of policies: new rows, changed rows, "last seen", and the counts.
     pub async fn policies_observe(
         &self,
@@ -566,12 +587,24 @@ async fn end_type(
         ))
         .await?;
     }
-    let state = match &completeness {
+    step_end(tx, (scope, run), key, &completeness, end.listed).await?;
+    Ok(completeness)
+}
+
+async fn step_end(
+    tx: &mut Tx,
+    (scope, run): (Uuid, Uuid),
+    key: &PolicyType,
+    completeness: &Completeness,
+    listed: u64,
+) -> Result<(), StoreError> {
+    let state = match completeness {
         Completeness::Complete => StepState::Succeeded,
         Completeness::Partial(_) => StepState::Partial,
         Completeness::Failed(_) | Completeness::NotPermitted(_) => StepState::Failed,
         Completeness::NotCovered(_) => StepState::Skipped,
     };
+    let now = tx.now();
     tx.execute(stmt!(
         STEP_END,
         scope,
@@ -579,13 +612,13 @@ async fn end_type(
         key.as_str(),
         state.as_str(),
         completeness.state().as_str(),
-        reason,
+        completeness.reason().map(ReasonCode::as_str),
         completeness.permission(),
-        end.listed,
+        listed,
         now,
     ))
-    .await?;
-    Ok(completeness)
+    .await
+    .map(drop)
 }
 
 impl<C> TenantScope<C> {

@@ -12,6 +12,7 @@
 
 mod account;
 mod actions;
+mod artefacts;
 mod audit;
 mod authority;
 mod backup_care;
@@ -84,6 +85,7 @@ use tp_domain::time::Timestamp;
 
 pub use account::{FRESH, OwnAccount, SessionSeen};
 pub use actions::{Cancel, RetryOnly};
+pub use artefacts::{ArtefactEnd, NewPiece};
 pub use backup_care::{BackupChanged, BackupHeld};
 pub use backup_reads::{BackupItemFilter, BackupItemPage, BackupTally};
 pub use backups::{BackupEnd, BackupEntry, BackupWritten, OpenBackup};

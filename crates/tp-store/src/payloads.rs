@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tp_domain::access::ViewBackups;
-use tp_domain::ids::{CopyId, DataKeyId, TenantId};
+use tp_domain::ids::{CopyId, DataKeyId, TenantId, WorkspaceId};
 use tp_domain::payload::{PayloadAddress, PayloadKind};
 use uuid::Uuid;
 
@@ -210,22 +210,38 @@ async fn place(
     row.filter(|row| row.state == "stored").map(PayloadPlace::try_from).transpose()
 }
 
-async fn reserve(
+/// Whose payloads they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    pub(crate) scope: Uuid,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) tenant: TenantId,
+}
+
+impl Owner {
+    /// The tenant of a run; there are none in a workspace's own.
+    pub(crate) fn of(claimed: &Claimed) -> Result<Self, StoreError> {
+        let tenant = claimed.tenant.ok_or_else(|| bad_row("operation_runs", "tenant_id"))?;
+        Ok(Self { scope: claimed.scope, workspace: claimed.workspace, tenant })
+    }
+}
+
+/// Says where a payload is stored, or under which copy id it is to be written.
+pub(crate) async fn reserve(
     tx: &mut Tx,
-    claimed: &Claimed,
-    tenant: TenantId,
+    owner: Owner,
     want: PayloadWant,
     copy: CopyId,
 ) -> Result<Reserved, StoreError> {
-    let (scope, now) = (claimed.scope, tx.now());
+    let (scope, now) = (owner.scope, tx.now());
     let address = bytes(&want.address);
     let insert = stmt!(
         RESERVE,
         scope,
         address.clone(),
         want.kind.as_str(),
-        claimed.workspace.uuid(),
-        tenant.uuid(),
+        owner.workspace.uuid(),
+        owner.tenant.uuid(),
         copy.uuid(),
         now,
     );
@@ -244,7 +260,7 @@ impl ClaimedRun {
         wants: Vec<PayloadWant>,
     ) -> Result<Vec<Reserved>, StoreError> {
         let (claimed, ids) = (self.claimed, Arc::clone(&self.store.ids));
-        let tenant = claimed.tenant.ok_or_else(|| bad_row("operation_runs", "tenant_id"))?;
+        let owner = Owner::of(&claimed)?;
         self.store
             .db
             .write(claimed.reach(), move |tx| {
@@ -256,7 +272,7 @@ impl ClaimedRun {
                     order.sort_by_key(|at| wants[*at].address);
                     for at in order {
                         let copy = CopyId::next(&*ids);
-                        reserved.push((at, reserve(tx, &claimed, tenant, wants[at], copy).await?));
+                        reserved.push((at, reserve(tx, owner, wants[at], copy).await?));
                     }
                     reserved.sort_by_key(|(at, _)| *at);
                     Ok(reserved.into_iter().map(|(_, one)| one).collect())

@@ -25,16 +25,8 @@ use crate::restores::{Act, RestoreRefused, freeze};
 use crate::scope::TenantScope;
 use crate::stmt::stmt;
 use crate::tenants::{TenantRow, bad_row};
-use crate::versions::{GET, VersionRow, version_columns};
+use crate::versions::{GET, OF_SET, VersionRow};
 
-const OF_SET: &str = concat!(
-    "SELECT ",
-    version_columns!(),
-    " FROM backup_sets b \
-     JOIN backup_items i ON i.scope_id = b.scope_id AND i.set_id = b.id \
-     JOIN policy_versions v ON v.scope_id = i.scope_id AND v.id = i.version_id \
-     WHERE b.scope_id = $1 AND b.number = $2 ORDER BY v.policy_type, v.graph_id"
-);
 const RESTORED_AS: &str = "\
 SELECT policy_type, item_key, graph_id FROM restore_items
 WHERE scope_id = $1 AND action = 'create' AND graph_id IS NOT NULL AND completed_at IS NOT NULL

@@ -66,7 +66,7 @@ const TENANT_ACTIVE: &str =
     "SELECT id FROM tenants WHERE id = $1 AND workspace_id = $2 AND status = 'active'";
 const WORKSPACES: &str = "\
 SELECT id FROM workspaces w WHERE NOT EXISTS (
-  SELECT 1 FROM schedules s WHERE s.scope_id = w.id AND s.id = w.id)";
+  SELECT 1 FROM schedules s WHERE s.scope_id = w.id AND s.kind = $1 AND s.created_by IS NULL)";
 const GATED: &str = "\
 SELECT CAST(1 AS BIGINT) AS n FROM gates WHERE scope_id IN ($1, $2) AND kind IN ('*', $3)
 AND (expires_at IS NULL OR expires_at > $4)";
@@ -606,46 +606,74 @@ impl Upkeep {
             .await
     }
 
-    /// Gives each workspace the schedule that cleans up finished runs, once. It has the workspace's id.
+    /// Gives each workspace the schedules of its housekeeping, each once. Says how many were made.
     pub async fn schedules_ensure(&self) -> Result<u64, StoreError> {
-        let Ok(nightly) = Timetable::new(Cadence::Daily { hour: 3, minute: 0 }, "UTC") else {
-            return Ok(0);
-        };
+        let mut own = Vec::with_capacity(HOUSEKEEPING.len());
+        for (kind, name, minute, targets) in HOUSEKEEPING {
+            let nightly = Timetable::new(Cadence::Daily { hour: 3, minute }, "UTC");
+            own.extend(nightly.ok().map(|nightly| (kind, name, nightly, targets.to_json())));
+        }
         self.store
             .db
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
-                    let without: Vec<IdRow> = tx.all(stmt!(WORKSPACES)).await?;
-                    let now = tx.now();
                     let mut made = 0;
-                    for IdRow { id } in without {
-                        made += tx
-                            .execute(stmt!(
-                                INSERT,
-                                id,
-                                id,
-                                id,
-                                None::<Uuid>,
-                                "Clean up finished runs",
-                                OperationKind::RunsPrune.as_str(),
-                                "{}",
-                                Value::Null.to_string(),
-                                nightly.cadence().to_json().to_string(),
-                                nightly.zone(),
-                                CatchUp::Once.as_str(),
-                                0_i64,
-                                true,
-                                nightly.next_after(now),
-                                None::<String>,
-                                now,
-                            ))
-                            .await?;
+                    for (kind, name, nightly, targets) in &own {
+                        made += ensure(tx, *kind, name, nightly, targets).await?;
                     }
                     Ok(made)
                 })
             })
             .await
     }
+}
+
+/// What the product does by itself in each workspace: kind, name, minute after three, and where.
+const HOUSEKEEPING: [(OperationKind, &str, u8, Targets); 2] = [
+    (OperationKind::RunsPrune, "Clean up finished runs", 0, Targets::Own),
+    (OperationKind::PayloadsPrune, "Clean up stored contents", 30, Targets::AllTenants),
+];
+
+/// Makes one schedule of the housekeeping in each workspace that has none. Two processes at once make one:
+/// its id is of the workspace and the kind.
+async fn ensure(
+    tx: &mut Tx,
+    kind: OperationKind,
+    name: &str,
+    nightly: &Timetable,
+    targets: &Value,
+) -> Result<u64, StoreError> {
+    let without: Vec<IdRow> = tx.all(stmt!(WORKSPACES, kind.as_str())).await?;
+    let now = tx.now();
+    let mut made = 0;
+    for IdRow { id: workspace } in without {
+        let id = match kind {
+            OperationKind::RunsPrune => workspace,
+            _ => Uuid::from_u128(workspace.as_u128() ^ 1),
+        };
+        made += tx
+            .execute(stmt!(
+                INSERT,
+                workspace,
+                id,
+                workspace,
+                None::<Uuid>,
+                name,
+                kind.as_str(),
+                "{}",
+                targets.to_string(),
+                nightly.cadence().to_json().to_string(),
+                nightly.zone(),
+                CatchUp::Once.as_str(),
+                0_i64,
+                true,
+                nightly.next_after(now),
+                None::<String>,
+                now,
+            ))
+            .await?;
+    }
+    Ok(made)
 }
 
 async fn list(store: &Store, scope: Uuid) -> Result<Vec<Schedule>, StoreError> {

@@ -23,30 +23,47 @@ macro_rules! version_columns {
          v.modified_text, v.assignments, v.redactions, v.names, v.created_at"
     };
 }
-pub(crate) use version_columns;
 
 const INSERT: &str = "\
 INSERT INTO policy_versions (scope_id, id, workspace_id, tenant_id, policy_type, graph_id, number, address,
                              purpose, run_id, name, platform, odata_type, modified_text, assignments,
                              redactions, names, created_at)
 VALUES ($1, $2, $3, $1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+// What was imported tells nothing of how the policy is: it is not the latest of anything.
 const LATEST: &str = concat!(
     "SELECT ",
     version_columns!(),
     " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.graph_id = $3 \
-     ORDER BY v.number DESC LIMIT 1"
+     AND v.purpose <> 'import' ORDER BY v.number DESC LIMIT 1"
 );
 const LATEST_OF_TYPE: &str = concat!(
     "SELECT ",
     version_columns!(),
     " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.number = \
      (SELECT max(o.number) FROM policy_versions o WHERE o.scope_id = v.scope_id \
-      AND o.policy_type = v.policy_type AND o.graph_id = v.graph_id)"
+      AND o.policy_type = v.policy_type AND o.graph_id = v.graph_id AND o.purpose <> 'import')"
 );
+const SAME: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM policy_versions v WHERE v.scope_id = $1 AND v.policy_type = $2 AND v.graph_id = $3 \
+     AND v.address = $4 ORDER BY v.number DESC LIMIT 1"
+);
+const LAST_NUMBER: &str = "\
+SELECT COALESCE(max(number), 0) AS n FROM policy_versions
+WHERE scope_id = $1 AND policy_type = $2 AND graph_id = $3";
 pub(crate) const GET: &str = concat!(
     "SELECT ",
     version_columns!(),
     " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"
+);
+pub(crate) const OF_SET: &str = concat!(
+    "SELECT ",
+    version_columns!(),
+    " FROM backup_sets b \
+     JOIN backup_items i ON i.scope_id = b.scope_id AND i.set_id = b.id \
+     JOIN policy_versions v ON v.scope_id = i.scope_id AND v.id = i.version_id \
+     WHERE b.scope_id = $1 AND b.number = $2 ORDER BY v.policy_type, v.graph_id"
 );
 const HISTORY: &str = concat!(
     "SELECT ",
@@ -59,10 +76,16 @@ const NEWEST: &str = concat!(
     "SELECT ",
     version_columns!(),
     " FROM policies p JOIN policy_versions v ON v.scope_id = p.scope_id AND v.policy_type = p.policy_type \
-     AND v.graph_id = p.graph_id WHERE p.scope_id = $1 AND p.id = $2 ORDER BY v.number DESC LIMIT 1"
+     AND v.graph_id = p.graph_id AND v.purpose <> 'import' \
+     WHERE p.scope_id = $1 AND p.id = $2 ORDER BY v.number DESC LIMIT 1"
 );
 const POLICY: &str =
     "SELECT id FROM policies WHERE scope_id = $1 AND policy_type = $2 AND graph_id = $3";
+
+#[derive(sqlx::FromRow)]
+struct CountRow {
+    n: i64,
+}
 
 #[derive(sqlx::FromRow)]
 struct PolicyRow {
@@ -152,7 +175,8 @@ fn cut(text: Option<&String>) -> Option<String> {
 }
 
 /// Writes down what was captured, in the caller's transaction: as a new version, or as the latest one when
-/// that has the same content. None when the payload is not there any more: the caller reserves it again.
+/// that has the same content; what is imported as any version with the same content. None when the payload is
+/// not there any more: the caller reserves it again.
 pub(crate) async fn write(
     tx: &mut Tx,
     ids: &dyn Ids,
@@ -162,15 +186,21 @@ pub(crate) async fn write(
     captured: &Captured,
 ) -> Result<Option<Written>, StoreError> {
     let (scope, graph_id) = (claimed.scope, captured.graph_id.as_str());
-    let latest: Option<VersionRow> =
-        tx.optional(stmt!(LATEST, scope, key.as_str(), graph_id)).await?;
-    let number = match &latest {
-        Some(row) if row.address == captured.address.as_bytes() => {
-            return Ok(Some(Written { version: VersionId::from_uuid(row.id), is_new: false }));
+    let address = captured.address.as_bytes();
+    let same: Option<VersionRow> = match purpose {
+        Purpose::Import => {
+            tx.optional(stmt!(SAME, scope, key.as_str(), graph_id, address.to_vec())).await?
         }
-        Some(row) => row.number + 1,
-        None => 1,
+        _ => tx
+            .optional::<VersionRow>(stmt!(LATEST, scope, key.as_str(), graph_id))
+            .await?
+            .filter(|row| row.address == address),
     };
+    if let Some(row) = same {
+        return Ok(Some(Written { version: VersionId::from_uuid(row.id), is_new: false }));
+    }
+    let last: CountRow = tx.one(stmt!(LAST_NUMBER, scope, key.as_str(), graph_id)).await?;
+    let number = last.n + 1;
     let version = VersionId::next(ids);
     let (address, copy) = (captured.address, captured.copy);
     if !refer(tx, scope, address, copy, captured.written, version.uuid()).await? {

@@ -28,6 +28,7 @@ impl Unreadable {
     pub(crate) const fn reason(self) -> ReasonCode {
         match self {
             Self::Fault(ContentFault::Unavailable) => ReasonCode::StorageUnavailable,
+            Self::Fault(ContentFault::Full) => ReasonCode::StorageFull,
             Self::Fault(ContentFault::Missing | ContentFault::Damaged) | Self::Form => {
                 ReasonCode::PayloadUnreadable
             }
@@ -45,6 +46,7 @@ impl Unreadable {
                 "The content of this version is damaged: it is not what was stored."
             }
             Self::Fault(ContentFault::Unavailable) => "The payload store does not answer.",
+            Self::Fault(ContentFault::Full) => "The payload store has no room.",
             Self::Keys(_) => "The key that this version is sealed with is not at hand.",
             Self::Form => "A newer version of TenantPilot wrote this version's content.",
         }
@@ -55,6 +57,9 @@ impl Unreadable {
         match self {
             Self::Fault(ContentFault::Missing | ContentFault::Damaged) => {
                 "Bring the payload store back from a backup of the same time as the database, then look again. Nothing of it is restored to a tenant."
+            }
+            Self::Fault(ContentFault::Full) => {
+                "Make room on the disk of payloads.url, then try again. Nothing was kept."
             }
             Self::Fault(ContentFault::Unavailable) => {
                 "It may be well. Check payloads.url and the disk or the bucket, then look again."

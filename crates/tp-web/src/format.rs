@@ -59,6 +59,18 @@ pub(crate) fn number(value: u64) -> String {
     text
 }
 
+/// `812 bytes`, `4.2 MiB`.
+pub(crate) fn bytes(value: u64) -> String {
+    const UNITS: [&str; 3] = ["KiB", "MiB", "GiB"];
+    if value < 1 << 10 {
+        return format!("{} bytes", number(value));
+    }
+    let unit = UNITS.iter().enumerate().take_while(|(at, _)| value >= 1 << (10 * (at + 1))).last();
+    let (at, name) = unit.unwrap_or((0, &UNITS[0]));
+    let tenths = value.saturating_mul(10) >> (10 * (at + 1));
+    format!("{}.{} {name}", number(tenths / 10), tenths % 10)
+}
+
 /// A count that is exact up to the cap.
 pub(crate) fn capped(value: u64) -> String {
     if value > tp_store::COUNT_CAP {
@@ -117,6 +129,9 @@ mod tests {
     fn numbers_and_times_are_worded() {
         assert_eq!(number(1_234_567), "1,234,567");
         assert_eq!(number(999), "999");
+        let sizes = [0, 1_023, 1_024, 1_536, 5 << 20, 3_000 << 30].map(bytes);
+        let words = ["0 bytes", "1,023 bytes", "1.0 KiB", "1.5 KiB", "5.0 MiB", "3,000.0 GiB"];
+        assert_eq!(sizes, words);
         assert_eq!(capped(2_001), "2,000+");
         assert_eq!(duration(Duration::from_secs(72)), "1 min 12 s");
         let now = Timestamp::parse("2026-01-17T14:00:00Z").unwrap();

@@ -19,6 +19,7 @@
 
 mod api;
 mod app;
+mod archives;
 mod assets;
 mod comparison;
 mod components;

@@ -9,6 +9,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
+use tp_domain::artefact::MOST_UPLOAD_BYTES;
+
 use crate::app::App;
 use crate::error::{Failure, WebError};
 use crate::extract::RequestId;
@@ -34,6 +36,20 @@ const HEADERS: [(&str, &str); 7] = [
     ("x-frame-options", "DENY"),
 ];
 
+/// How long an archive may take to come in. A body that stands still is cut much earlier.
+const UPLOAD_DEADLINE: Duration = Duration::from_hours(1);
+
+/// What a request may take: bytes of its body, and time until the answer.
+fn bounds(method: &Method, path: &str) -> (u64, Duration) {
+    let takes_archives = path.starts_with("/api/v1/tenants/") && path.ends_with("/uploads")
+        || path.starts_with("/t/") && path.ends_with("/backups/import");
+    if *method == Method::POST && takes_archives {
+        (MOST_UPLOAD_BYTES + BODY_LIMIT as u64, UPLOAD_DEADLINE)
+    } else {
+        (BODY_LIMIT as u64, DEADLINE)
+    }
+}
+
 /// Wraps every request.
 pub(crate) async fn wrap(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = RequestId(app.ids.next().to_string());
@@ -41,17 +57,18 @@ pub(crate) async fn wrap(State(app): State<App>, mut request: Request, next: Nex
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let from = referrer(&app, request.headers());
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
+    let (most, deadline) = bounds(&method, &path);
     let too_large = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-        .is_some_and(|length| length > BODY_LIMIT as u64);
+        .is_some_and(|length| length > most);
     let response = if too_large {
         WebError::TooLarge.into_response()
     } else {
         // A task of its own: a client that goes away does not cut a change in half.
         let task = tokio::spawn(next.run(request));
-        match tokio::time::timeout(DEADLINE, task).await {
+        match tokio::time::timeout(deadline, task).await {
             Ok(Ok(response)) => response,
             Ok(Err(fault)) => {
                 tracing::error!(request.id = %id.0, panicked = fault.is_panic(), "a handler stopped");

@@ -49,6 +49,10 @@ pub(crate) fn backup(tenant: &Tenant, number: u64) -> String {
     format!("/t/{}/backups/{number}", tenant.slug)
 }
 
+pub(crate) fn backup_import(tenant: &Tenant) -> String {
+    format!("/t/{}/backups/import", tenant.slug)
+}
+
 pub(crate) fn restores(tenant: &Tenant) -> String {
     format!("/t/{}/restores", tenant.slug)
 }

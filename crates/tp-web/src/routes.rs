@@ -2,14 +2,16 @@
 //! of it cannot exist; `docs/routes.txt` is its golden file.
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::Method;
 use axum::routing::{MethodRouter, delete, get, patch, post};
 use tower_http::compression::CompressionLayer;
 use tp_domain::access::{
-    ApproveRestore, CancelOperations, Capability, DeleteBackups, ExecuteRestores, ManageMembers,
-    ManageSchedules, ManageSettings, ManageTenant, Need, PreviewRestore, RotateCredentials,
-    StartBackup, StartBackupVerify, StartConnectionVerify, StartInventorySync, ViewBackups,
-    ViewInventory, ViewMembers, ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
+    ApproveRestore, CancelOperations, Capability, DeleteBackups, DownloadBackups, ExecuteRestores,
+    ManageMembers, ManageSchedules, ManageSettings, ManageTenant, Need, PreviewRestore,
+    RotateCredentials, StartBackup, StartBackupExport, StartBackupImport, StartBackupVerify,
+    StartConnectionVerify, StartInventorySync, ViewBackups, ViewInventory, ViewMembers,
+    ViewOperations, ViewPolicies, ViewSettings, ViewTenant,
 };
 use tp_domain::operation::{Level, OperationKind};
 
@@ -147,11 +149,24 @@ fn account_pages() -> Vec<Route> {
 }
 
 fn backup_pages() -> Vec<Route> {
-    use pages::{backup, backups, compare, coverage, version, versions};
+    use pages::{backup, backup_archive as archive, backups, compare, coverage, version, versions};
     let (see, change) = (needs::<ViewBackups>(), needs::<DeleteBackups>());
+    let import = needs::<StartBackupImport>();
     vec![
         show("/t/{tenant}/backups", see, get(backups::show)),
         act("/t/{tenant}/backups", needs::<StartBackup>(), post(backups::start)),
+        show("/t/{tenant}/backups/import", import, get(archive::import_form)),
+        act(
+            "/t/{tenant}/backups/import",
+            import,
+            post(archive::import).layer(DefaultBodyLimit::disable()),
+        ),
+        act("/t/{tenant}/backups/{id}/export", needs::<StartBackupExport>(), post(archive::export)),
+        show(
+            "/t/{tenant}/backups/{id}/download",
+            needs::<DownloadBackups>(),
+            get(archive::download),
+        ),
         show("/t/{tenant}/backups/{id}", see, get(backup::show)),
         act("/t/{tenant}/backups/{id}", change, post(backup::mark)),
         act("/t/{tenant}/backups/{id}/delete", change, post(backup::delete)),
@@ -387,6 +402,12 @@ fn backup_api() -> Vec<Route> {
         change(Method::PATCH, one, alter, patch(b::mark)),
         change(Method::DELETE, one, alter, delete(b::delete)),
         show("/api/v1/tenants/{tenant}/backups/{id}/items", see, get(b::items)),
+        show(
+            "/api/v1/tenants/{tenant}/backups/{id}/download",
+            needs::<DownloadBackups>(),
+            get(b::download),
+        ),
+        act("/api/v1/tenants/{tenant}/uploads", needs::<StartBackupImport>(), post(b::upload)),
         show(policy, see, get(b::versions)),
         show(
             "/api/v1/tenants/{tenant}/policies/{id}/versions/{number}",

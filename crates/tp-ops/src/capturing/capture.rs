@@ -34,46 +34,78 @@ const PUTS_AT_ONCE: usize = 8;
 
 /// A policy that was read in full, ready to be stored.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) observed: ObservedPolicy,
+pub(crate) struct Prepared {
+    pub(crate) observed: ObservedPolicy,
     content: Canonical,
     modified_text: Option<String>,
     assignments: u64,
     redactions: u64,
     refers_to: BTreeSet<Reference>,
+    /// Names of what it refers to that came with it; none where the tenant is asked.
+    named: Option<ReferenceNames>,
 }
 
 /// What is referred to, by kind and id.
 type Reference = (String, String);
 
 /// Why an object cannot be kept.
-pub(super) type Refused = ReasonCode;
+pub(crate) type Refused = ReasonCode;
 
 /// Takes the secrets out of an object and brings it into its one form.
-pub(super) fn prepare(
+pub(crate) fn prepare(
     contract: &Contract,
     vault: &Vault,
     observed: ObservedPolicy,
     full: FullObject,
 ) -> Result<Prepared, Refused> {
     let FullObject { mut object, assignments, .. } = full;
-    let modified_text = contract
-        .changes
-        .last_modified
-        .as_ref()
-        .and_then(|field| object.get(field)?.as_str().map(str::to_owned));
+    let modified_text = modified_text(contract, &object);
     let fingerprint = |secret: &Json| vault.sealer().fingerprint(secret).as_str().to_owned();
     let found = secrets::redact(contract, &mut object, &fingerprint);
-    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     let (redactions, targets) =
         (count(found.taken.len()), count(assignments.as_ref().map_or(0, Vec::len)));
     let (object, assignments, refers_to) = references(contract, object, assignments);
     let content = content(contract, object, assignments, found);
-    let content = Canonical::of(&content).map_err(|_| ReasonCode::MalformedResponse)?;
+    let (content, assignments, named) = (canonical(&content)?, targets, None);
+    Ok(Prepared { observed, content, modified_text, assignments, redactions, refers_to, named })
+}
+
+/// Brings the content of an archive into its one form. What is a secret by the rules of today and was none
+/// when the archive was made is taken out as well.
+pub(crate) fn prepare_archived(
+    contract: &Contract,
+    vault: &Vault,
+    observed: ObservedPolicy,
+    mut archived: VersionContent,
+    names: ReferenceNames,
+) -> Result<Prepared, Refused> {
+    let fingerprint = |secret: &Json| vault.sealer().fingerprint(secret).as_str().to_owned();
+    let known = &archived.found;
+    archived.found = secrets::redact_again(contract, &mut archived.object, known, &fingerprint);
+    let list = archived.assignments.as_ref().and_then(Json::as_array);
+    let assignments = count(list.map_or(0, Vec::len));
+    let redactions = count(archived.found.taken.len());
+    let modified_text = modified_text(contract, &archived.object);
+    let content = canonical(&archived.into_json())?;
+    let (refers_to, named) = (BTreeSet::new(), Some(names));
+    Ok(Prepared { observed, content, modified_text, assignments, redactions, refers_to, named })
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+fn modified_text(contract: &Contract, object: &Json) -> Option<String> {
+    let field = contract.changes.last_modified.as_ref()?;
+    object.get(field)?.as_str().map(str::to_owned)
+}
+
+fn canonical(content: &Json) -> Result<Canonical, Refused> {
+    let content = Canonical::of(content).map_err(|_| ReasonCode::MalformedResponse)?;
     if content.as_bytes().len() > tp_payload::MOST_BYTES {
         return Err(ReasonCode::PayloadTooLarge);
     }
-    Ok(Prepared { observed, content, modified_text, assignments: targets, redactions, refers_to })
+    Ok(content)
 }
 
 fn content(
@@ -206,7 +238,7 @@ pub(super) async fn store(
                 modified_text: one.modified_text.clone(),
                 assignments: one.assignments,
                 redactions: one.redactions,
-                names: names.of(&one.refers_to),
+                names: one.named.clone().unwrap_or_else(|| names.of(&one.refers_to)),
                 address: want.address,
                 copy: place.copy,
                 written,

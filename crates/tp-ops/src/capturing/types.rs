@@ -17,8 +17,8 @@ use tp_graph::error::GraphError;
 use tp_graph::full::Read as FullRead;
 use tp_store::{BackupEntry, TypeEnd};
 
-use super::capture::{self, Prepared};
-use super::{Capturing, Read, TRIES, Target};
+use super::capture;
+use super::{Capturing, Read, Target, keep, write};
 use crate::observe;
 use crate::sign_in::{failed, give_way, is_connection_fault};
 
@@ -205,35 +205,10 @@ impl Capturing<'_> {
         reading.read.rows_written += self.run.policies_seen(key, seen).await?;
         let catalog = &self.tools.catalog;
         self.names.learn(self.run, catalog, &self.session, &prepared).await?;
-        reading.read.new_versions += self.store(key, prepared).await?;
-        self.write(key, entries).await?;
+        reading.read.new_versions +=
+            keep(self.run, &self.vault, &self.names, self.target, key, prepared).await?;
+        write(self.run, self.target, key, entries).await?;
         Ok(())
-    }
-
-    /// Stores contents and writes down the versions; says how many of them are new.
-    async fn store(&self, key: &PolicyType, mut prepared: Vec<Prepared>) -> Result<u64, Stop> {
-        let mut new_versions = 0;
-        for _ in 0..TRIES {
-            if prepared.is_empty() {
-                return Ok(new_versions);
-            }
-            let captured = capture::store(self.run, &self.vault, &self.names, &prepared).await?;
-            let entries =
-                captured.into_iter().map(|one| BackupEntry::Captured(Box::new(one))).collect();
-            let written = self.write(key, entries).await?;
-            new_versions += written.new_versions;
-            // Collected as garbage in between, or sealed anew: from the start with those.
-            let mut place = 0;
-            prepared.retain(|_| {
-                place += 1;
-                written.again.contains(&(place - 1))
-            });
-        }
-        if prepared.is_empty() {
-            Ok(new_versions)
-        } else {
-            Err(failed(ReasonCode::StorageUnavailable))
-        }
     }
 
     /// Chosen policies that a complete listing did not have.
@@ -261,7 +236,7 @@ impl Capturing<'_> {
             entries.push(BackupEntry::Failed { graph_id, name, reason, graph_request_id });
         }
         if !entries.is_empty() {
-            self.write(key, entries).await?;
+            write(self.run, self.target, key, entries).await?;
         }
         Ok(read)
     }

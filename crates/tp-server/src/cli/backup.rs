@@ -55,6 +55,31 @@ pub(crate) enum BackupCommand {
         #[command(flatten)]
         waiting: WaitArgs,
     },
+    /// Export a set into a zip file and check it: tenantpilot backup export 12 -t contoso --to 12.zip
+    Export {
+        /// The set's number
+        #[arg(value_name = "NUMBER")]
+        set: u64,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// The file to write; an existing one is not replaced
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        waiting: WaitArgs,
+    },
+    /// Make a backup set of an archive that TenantPilot has exported from this tenant
+    Import {
+        /// The zip file
+        file: PathBuf,
+        #[command(flatten)]
+        tenant: TenantArgs,
+        /// Follow it to its end
+        #[arg(long)]
+        wait: bool,
+        #[command(flatten)]
+        waiting: WaitArgs,
+    },
     /// Check an exported backup without a server; exit 0 when it is what was exported, 3 when not
     VerifyArchive {
         /// The zip file

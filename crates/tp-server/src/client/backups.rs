@@ -84,6 +84,20 @@ pub(crate) async fn backup(
         BackupCommand::VerifyArchive { file, root, output } => {
             archive::verify_archive(&file, root.as_deref(), output.output)
         }
+        BackupCommand::Export { set, tenant, to, waiting } => {
+            export(set, &tenant, &to, waiting.timeout, environment).await
+        }
+        BackupCommand::Import { file, tenant, wait, waiting } => {
+            let (client, slug) = reach(&tenant, environment)?;
+            let opened = tokio::fs::File::open(&file).await.map_err(|error| {
+                VerbError::Usage(format!("cannot read {}: {error}", file.display()))
+            })?;
+            let upload = client.upload(&format!("/api/v1/tenants/{slug}/uploads"), opened).await?;
+            let inputs = json!({"upload": upload["id"]});
+            let body = json!({"kind": "backup.import", "inputs": inputs});
+            let run = client.post(&format!("/api/v1/tenants/{slug}/runs"), &body, None).await?;
+            follow(&client, &slug, run, &tenant, wait, waiting.timeout).await
+        }
         BackupCommand::List { tenant, limit } => {
             let (client, slug) = reach(&tenant, environment)?;
             let path = format!("/api/v1/tenants/{slug}/backups?{}", query(&[], limit));
@@ -126,6 +140,41 @@ pub(crate) async fn backup(
             follow(&client, &slug, run, &tenant, wait, waiting.timeout).await
         }
     }
+}
+
+/// Has a set packed, downloads the archive, and checks it: the file is written when all of it is right.
+async fn export(
+    set: u64,
+    tenant: &TenantArgs,
+    to: &Path,
+    timeout: Option<u64>,
+    environment: &Environment,
+) -> Result<u8, VerbError> {
+    let (client, slug) = reach(tenant, environment)?;
+    let failed =
+        |error: std::io::Error| VerbError::Usage(format!("cannot write {}: {error}", to.display()));
+    if to.exists() {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let body = json!({"kind": "backup.export", "inputs": {"backup": set}});
+    let run = client.post(&format!("/api/v1/tenants/{slug}/runs"), &body, None).await?;
+    let ended = follow(&client, &slug, run, tenant, true, timeout).await?;
+    if ended != exit::DONE {
+        return Ok(ended);
+    }
+    let path = format!("/api/v1/tenants/{slug}/backups/{set}");
+    let root = text(&client.get(&path).await?, "/archive/root");
+    let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut part = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| Path::new(".")))
+        .map_err(failed)?;
+    let bytes = client.download(&format!("{path}/download"), |chunk| part.write_all(chunk)).await?;
+    part.as_file().sync_all().map_err(failed)?;
+    let checked = archive::verify_archive(part.path(), Some(&root), tenant.server.output.output)?;
+    if checked == exit::DONE {
+        part.persist_noclobber(to).map_err(|error| failed(error.error))?;
+        output::say(&format!("Written to {}: {bytes} bytes", to.display()));
+    }
+    Ok(checked)
 }
 
 /// A set in words, then its types. As JSON it is whole.

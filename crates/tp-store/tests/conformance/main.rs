@@ -9,6 +9,7 @@ mod util;
 
 mod account;
 mod actions;
+mod artefacts;
 mod audit;
 mod backup_care;
 mod backups;

@@ -145,16 +145,22 @@ async fn a_disabled_tenant_refuses_its_slot_and_a_paused_schedule_has_none() {
 async fn every_workspace_has_its_clean_up_once() {
     for world in worlds().await {
         let upkeep = world.store().upkeep();
-        assert_eq!(upkeep.schedules_ensure().await.unwrap(), 1, "{}", world.db.name());
+        assert_eq!(upkeep.schedules_ensure().await.unwrap(), 2, "{}", world.db.name());
         assert_eq!(upkeep.schedules_ensure().await.unwrap(), 0);
         let list = world.whole::<ViewSettings>().await.schedule_list().await.unwrap();
-        assert_eq!((list[0].kind, list[0].inputs.clone()), (OperationKind::RunsPrune, json!({})));
+        let all: Vec<_> = list.iter().map(|one| (one.kind, one.inputs.clone())).collect();
+        let (runs, contents) = (OperationKind::RunsPrune, OperationKind::PayloadsPrune);
+        assert_eq!(all, [(runs, json!({})), (contents, json!({}))]);
+        assert_eq!(list[1].targets, Targets::AllTenants);
         let whole = world.whole::<ManageSchedules>().await;
         assert!(!whole.schedule_delete(list[0].id).await.unwrap(), "it can be paused, not deleted");
         world.db.clock.advance(Duration::from_hours(24));
         let fired = upkeep.schedules_fire().await.unwrap();
-        assert_eq!(fired, Fired { fired: 1, ..Fired::default() });
-        assert_eq!(world.claim_any(1).await.unwrap().kind(), OperationKind::RunsPrune);
+        assert_eq!(fired, Fired { fired: 2, ..Fired::default() });
+        let claimed = [world.claim_any(1).await.unwrap(), world.claim_any(1).await.unwrap()];
+        let kinds = claimed.map(|run| run.kind());
+        assert!(kinds.contains(&runs), "{kinds:?}");
+        assert!(kinds.contains(&OperationKind::ScheduleExecute), "{kinds:?}");
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tp_catalog::content::VersionContent;
 use tp_catalog::registry::Catalog;
-use tp_domain::access::{Capability, DeleteBackups, ViewBackups, ViewPolicies};
+use tp_domain::access::{
+    Capability, DeleteBackups, DownloadBackups, StartBackupImport, ViewBackups, ViewPolicies,
+};
 use tp_domain::backup::{BackupItem, BackupItemState, BackupSet, BackupType};
 use tp_domain::ids::{PolicyId, VersionId};
 use tp_domain::json::Json as Exact;
@@ -20,8 +22,9 @@ use tp_domain::time::Timestamp;
 use tp_domain::version::PolicyVersion;
 use tp_store::{BackupItemFilter, BackupTally, TenantScope};
 
-use super::{bad_value, fields, json_body, limit, page, strict};
+use super::{bad_value, check_session, fields, json_body, limit, page, strict};
 use crate::app::App;
+use crate::archives;
 use crate::comparison::{self, Asked, NotCompared, Since};
 use crate::contents::off_thread;
 use crate::error::WebError;
@@ -37,7 +40,7 @@ fn set_json(set: &BackupSet) -> Value {
         "created_at": set.created_at.rfc3339(),
         "completed_at": set.completed_at.map(Timestamp::rfc3339),
         "items": set.items, "failed_items": set.failed_items, "new_versions": set.new_versions,
-        "revision": set.revision, "scheduled": set.scheduled,
+        "revision": set.revision, "scheduled": set.scheduled, "imported_from": set.imported_from,
         "verified": set.verified.map(|seen| json!({
             "at": seen.at.rfc3339(), "run": seen.run.to_string(), "checked": seen.checked,
             "faulty": seen.faulty, "sound": seen.is_sound(),
@@ -114,7 +117,15 @@ async fn shown(
     let set = scope.backup_get(number).await?.ok_or(WebError::NotFound)?;
     let types = scope.backup_types(set.id).await?;
     let tally = scope.backup_tally(set.id).await?;
+    let archive = scope.backup_archive(number).await?;
     let mut object = set_json(&set);
+    object["archive"] = archive.map_or(Value::Null, |archive| {
+        json!({
+            "bytes": archive.bytes, "sha256": archive.sha256, "root": archive.root,
+            "run": archive.run.map(|run| run.to_string()),
+            "created_at": archive.created_at.rfc3339(), "expires_at": archive.expires_at.rfc3339(),
+        })
+    });
     object["types"] = types.iter().map(|row| type_json(app, row, &tally)).collect();
     Ok(object)
 }
@@ -127,6 +138,35 @@ pub(crate) async fn show(
 ) -> Result<Json<Value>, WebError> {
     strict(query.as_deref(), &[])?;
     shown(&app, &scope, number).await.map(Json)
+}
+
+/// The archive that the latest export has made.
+pub(crate) async fn download(
+    InTenant(scope): InTenant<DownloadBackups>,
+    Id(number): Id<u64>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    RawQuery(query): RawQuery,
+) -> Result<Response, WebError> {
+    strict(query.as_deref(), &[])?;
+    archives::send(&app, &scope, number, request_id).await
+}
+
+/// Takes an archive in, to be imported by a run.
+pub(crate) async fn upload(
+    InTenant(scope): InTenant<StartBackupImport>,
+    State(app): State<App>,
+    RequestId(request_id): RequestId,
+    request: Request,
+) -> Result<Response, WebError> {
+    check_session(request.headers(), scope.actor())?;
+    archives::length_is_allowed(request.headers(), 0)?;
+    let body = request.into_body().into_data_stream();
+    let received = archives::receive(&app, &scope, body, request_id).await?;
+    let answer = json!({
+        "id": received.id.to_string(), "bytes": received.bytes, "sha256": received.sha256,
+    });
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
 pub(crate) async fn items(

@@ -90,7 +90,8 @@ pub(crate) async fn json_body(
     })
 }
 
-fn check_origin(headers: &HeaderMap, actor: &tp_store::Actor) -> Result<(), WebError> {
+/// A session must show its token: the browser sends the cookie by itself.
+pub(crate) fn check_session(headers: &HeaderMap, actor: &tp_store::Actor) -> Result<(), WebError> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(expected) = actor.csrf() {
         let given = text("x-csrf-token").unwrap_or_default();
@@ -98,6 +99,12 @@ fn check_origin(headers: &HeaderMap, actor: &tp_store::Actor) -> Result<(), WebE
             return Err(WebError::Csrf);
         }
     }
+    Ok(())
+}
+
+fn check_origin(headers: &HeaderMap, actor: &tp_store::Actor) -> Result<(), WebError> {
+    check_session(headers, actor)?;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let kind = text(header::CONTENT_TYPE.as_str()).unwrap_or_default();
     if kind.split(';').next().map(str::trim) == Some("application/json") {
         Ok(())

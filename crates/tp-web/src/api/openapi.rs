@@ -175,6 +175,9 @@ fn said_of_members(method: &str, path: &str) -> Option<Said> {
     }
 }
 
+/// What the answer is where it is no JSON: an archive.
+const ARCHIVE: &str = "application/zip";
+
 /// Backup sets, versions, comparisons.
 fn said_of_backups(method: &str, path: &str) -> Option<Said> {
     const PAGE: &[(&str, &str)] =
@@ -205,6 +208,14 @@ fn said_of_backups(method: &str, path: &str) -> Option<Said> {
         }
         ("GET", "/backups/{id}/items") => {
             line("The policies of a backup set", ITEMS, "BackupItemPage")
+        }
+        ("GET", "/backups/{id}/download") => line(
+            "The archive that the latest backup.export of the set has made, as a zip file; 409 while there is none",
+            &[],
+            ARCHIVE,
+        ),
+        ("POST", "/uploads") => {
+            line("Upload an archive; backup.import makes a backup of it", &[], "Upload")
         }
         ("GET", "/policies/{id}/versions") => {
             line("Versions of a policy, newest first", PAGE, "VersionPage")
@@ -333,7 +344,12 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
     parameters.extend(said.query.iter().map(|(name, text)| {
         json!({"name": name, "in": "query", "description": text, "schema": {"type": "string"}})
     }));
-    let good = |description: &str| json!({"description": description, "content": {"application/json": {"schema": reference(said.answer)}}});
+    let good = |description: &str| match said.answer {
+        ARCHIVE => json!({"description": description, "content": {"application/zip": {}}}),
+        schema => {
+            json!({"description": description, "content": {"application/json": {"schema": reference(schema)}}})
+        }
+    };
     let problem = || json!({"$ref": "#/components/responses/Problem"});
     let mut responses = json!({"default": problem()});
     match (method, shape(method, path)) {
@@ -377,6 +393,9 @@ fn operation(method: &str, path: &str, asks: Asks, said: &Said) -> Value {
     if asks == Asks::Nothing {
         operation["security"] = json!([]);
     }
+    if path.ends_with("/uploads") {
+        operation["requestBody"] = json!({"required": true, "content": {"application/zip": {}}});
+    }
     if let Some(schema) = body_of(method, path) {
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": reference(schema)}}});
     }
@@ -396,7 +415,9 @@ enum Shape {
 fn shape(method: &str, path: &str) -> Shape {
     match path.rsplit('/').next() {
         Some("runs" | "retry" | "run") if method == "POST" => Shape::Starts,
-        Some("tenants" | "schedules" | "gates" | "certificate") if method == "POST" => Shape::Makes,
+        Some("tenants" | "schedules" | "gates" | "certificate" | "uploads") if method == "POST" => {
+            Shape::Makes
+        }
         Some("cancel") => Shape::Cancels,
         Some("read") if path.contains("{id}") => Shape::Marks,
         _ => Shape::Plain,

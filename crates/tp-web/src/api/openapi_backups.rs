@@ -45,11 +45,18 @@ pub(super) fn schemas() -> Value {
             "number": count(), "id": text(), "state": states, "selection": {"type": "object"}, "full_pass": truth(), "note": maybe(),
             "pinned": truth(), "created_at": time(), "completed_at": maybe_time(), "items": count(), "failed_items": count(),
             "new_versions": count(), "run": text(),
+            "imported_from": {"type": ["object", "null"], "description": "Where an imported set comes from", "properties": {
+                "tool": text(), "backup": {"type": ["integer", "null"]}, "created_at": maybe(), "root": maybe(),
+            }},
+            "archive": {"type": ["object", "null"], "description": "The archive that can be downloaded; only where one set is asked for", "properties": {
+                "bytes": count(), "sha256": text(), "root": maybe(), "run": maybe(), "created_at": time(), "expires_at": time(),
+            }},
             "types": {"type": "array", "description": "Only where one set is asked for", "items": {"type": "object", "properties": {
                 "type": text(), "label": text(), "state": seen, "reason_code": reason(), "permission": maybe(), "listed": count(),
                 "saved": count(), "failed": count(),
             }}},
         }},
+        "Upload": {"type": "object", "required": ["id", "bytes", "sha256"], "properties": {"id": text(), "bytes": count(), "sha256": text()}},
         "BackupItemPage": page_of("BackupItem"),
         "BackupItem": {"type": "object", "required": ["type", "graph_id", "state"], "properties": {
             "type": text(), "graph_id": text(), "name": maybe(), "state": item_states,

@@ -7,11 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tp_domain::access::{
-    CancelOperations, MayStart, StartBackup, StartBackupRetention, StartBackupVerify,
-    StartConnectionVerify, StartGroupsSync, StartInventorySync, StartPayloadsPrune,
-    StartPolicyCapture, StartRestorePreview, ViewOperations,
+    CancelOperations, MayStart, StartBackup, StartBackupExport, StartBackupImport,
+    StartBackupRetention, StartBackupVerify, StartConnectionVerify, StartGroupsSync,
+    StartInventorySync, StartPayloadsPrune, StartPolicyCapture, StartRestorePreview,
+    ViewOperations,
 };
 use tp_domain::backup_create::CreateBackup;
+use tp_domain::backup_export::ExportBackup;
+use tp_domain::backup_import::ImportBackup;
 use tp_domain::backup_retention::RetainBackups;
 use tp_domain::backup_verify::VerifyBackup;
 use tp_domain::connection_verify::VerifyConnection;
@@ -395,6 +398,12 @@ pub(crate) async fn start(
         }
         OperationKind::BackupVerify => {
             door.start::<StartBackupVerify>(VerifyBackup::parse(&inputs)).await?
+        }
+        OperationKind::BackupExport => {
+            door.start::<StartBackupExport>(ExportBackup::parse(&inputs)).await?
+        }
+        OperationKind::BackupImport => {
+            door.start::<StartBackupImport>(ImportBackup::parse(&inputs)).await?
         }
         OperationKind::BackupRetention => {
             door.start::<StartBackupRetention>(RetainBackups::parse(&inputs)).await?

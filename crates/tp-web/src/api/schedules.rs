@@ -98,6 +98,8 @@ fn inputs_of(app: &App, kind: OperationKind, inputs: &Value) -> Result<Value, We
             Ok(request.map_err(WebError::Inputs)?.inputs())
         }
         OperationKind::BackupVerify
+        | OperationKind::BackupExport
+        | OperationKind::BackupImport
         | OperationKind::PolicyCapture
         | OperationKind::RestorePreview
         | OperationKind::RestoreExecute

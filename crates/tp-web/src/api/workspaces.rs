@@ -90,6 +90,8 @@ pub(crate) async fn run_start(
         OperationKind::InventorySync
         | OperationKind::BackupCreate
         | OperationKind::BackupVerify
+        | OperationKind::BackupExport
+        | OperationKind::BackupImport
         | OperationKind::BackupRetention
         | OperationKind::PolicyCapture
         | OperationKind::DirectoryGroupsSync

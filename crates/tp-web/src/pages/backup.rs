@@ -16,6 +16,7 @@ use tp_store::{
     TenantScope,
 };
 
+use super::backup_archive;
 use super::backups::title;
 use super::login::Nothing;
 use super::start_sync;
@@ -84,6 +85,7 @@ pub(crate) async fn show(
     let items = scope.backup_items(set.id, &filter).await?;
     let tally = scope.backup_tally(set.id).await?;
     let at_work = at_work(&scope, &set).await?;
+    let archive = scope.backup_archive(number).await?;
     let (tenant, heading) = (scope.tenant(), title(&set));
     let path = paths::backup(tenant, number);
     let body = html! {
@@ -108,6 +110,7 @@ pub(crate) async fn show(
             section {
                 h2 { "About this set" }
                 (facts(&set, tenant, &shell))
+                (backup_archive::section(&scope, &set, archive.as_ref(), &shell))
                 (actions(&scope, &set, &shell))
             }
         }
@@ -159,7 +162,10 @@ fn facts(set: &BackupSet, tenant: &tp_domain::tenant::Tenant, shell: &Shell) -> 
             dt { "Policies" } dd { (format::number(set.items)) }
             dt { "Could not be read" } dd { (format::number(set.failed_items)) }
             dt { "New versions" } dd { (format::number(set.new_versions)) }
-            dt { "Read" } dd { @if set.is_full_pass { "Everything in full" } @else { "In full what had changed" } }
+            @match &set.imported_from {
+                Some(from) => { dt { "Imported" } dd { (backup_archive::source(from)) } },
+                None => { dt { "Read" } dd { @if set.is_full_pass { "Everything in full" } @else { "In full what had changed" } } },
+            }
             dt { "Begun" } dd { (time(set.created_at, shell.now)) }
             dt { "Ended" } dd { @match set.completed_at { Some(at) => (time(at, shell.now)), None => "–" } }
             dt { "By run" } dd { a href=(paths::operation(tenant, set.run)) { "View run" } @if set.scheduled { " (a schedule)" } }

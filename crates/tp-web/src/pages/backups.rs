@@ -15,6 +15,7 @@ use tp_domain::time::Timestamp;
 use tp_store::{HowStarted, TenantScope};
 
 use super::backup::at_work;
+use super::backup_archive;
 use super::{one_time, start_sync};
 use crate::api::runs::is_new;
 use crate::app::App;
@@ -66,7 +67,7 @@ pub(crate) async fn show(
                 h1 { "Backups" }
                 p.sub { "What the policies of this tenant were: settings, assignments, parts and names. Kept here, unchanged." }
             }
-            div.actions { (button(&scope, &shell)) }
+            div.actions { (button(&scope, &shell)) (backup_archive::import_button(&scope)) }
         }
         @if sets.is_empty() && before.is_none() {
             (empty("No backup yet", "The first backup reads every policy in full. Later ones read again what has changed since. Press Back up now above, or make a schedule.", Some(html! { a.button href=(Home::Tenant(tenant).schedules()) { "View schedules" } })))
@@ -204,7 +205,7 @@ fn table(
             tbody { @for set in sets { tr {
                 td data-l="Set" { a href=(paths::backup(tenant, set.number)) { (title(set)) } }
                 td data-l="State" { span { (chip::backup_set(set.state, working.contains(&set.number))) } }
-                td data-l="Made" { span { (time(set.created_at, now)) @if set.is_full_pass { br; span.muted.small { "everything read in full" } } } }
+                td data-l="Made" { span { (time(set.created_at, now)) @if set.imported_from.is_some() { br; span.muted.small { "imported" } } @if set.is_full_pass { br; span.muted.small { "everything read in full" } } } }
                 td.num data-l="Policies" { (format::number(set.items)) }
                 td.num data-l="Not read" { (format::number(set.failed_items)) }
                 td.num data-l="New versions" { (format::number(set.new_versions)) }

@@ -44,8 +44,10 @@ async fn beside(scope: &TenantScope<ViewInventory>) -> Result<Beside, WebError> 
     if scope.may(Capability::BackupsView) {
         let backups = scope.also::<ViewBackups>().await?;
         let sets = backups.backup_list(None, LOOKED_THROUGH).await?;
-        let holds =
-            |set: &BackupSet| matches!(set.state, BackupState::Complete | BackupState::Partial);
+        let holds = |set: &BackupSet| {
+            set.imported_from.is_none()
+                && matches!(set.state, BackupState::Complete | BackupState::Partial)
+        };
         if let Some(set) = sets.into_iter().find(holds) {
             let types = backups.backup_types(set.id).await?;
             let types = types.into_iter().map(|one| (one.policy_type.clone(), one)).collect();

@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod backup;
+pub(crate) mod backup_archive;
 pub(crate) mod backups;
 pub(crate) mod compare;
 pub(crate) mod connection;

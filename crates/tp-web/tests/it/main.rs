@@ -5,6 +5,7 @@
 mod access;
 mod again;
 mod api;
+mod archives;
 mod backups;
 mod connection;
 mod forged;

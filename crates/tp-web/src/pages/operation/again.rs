@@ -6,9 +6,10 @@ use maud::{Markup, html};
 use serde::Deserialize;
 use serde_json::json;
 use tp_domain::access::{
-    Capability, ManageSchedules, StartBackup, StartBackupRetention, StartBackupVerify,
-    StartConnectionVerify, StartGroupsSync, StartInventorySync, StartPayloadsPrune,
-    StartPolicyCapture, StartRunsPrune, ViewOperations, ViewSettings,
+    Capability, ManageSchedules, StartBackup, StartBackupExport, StartBackupImport,
+    StartBackupRetention, StartBackupVerify, StartConnectionVerify, StartGroupsSync,
+    StartInventorySync, StartPayloadsPrune, StartPolicyCapture, StartRunsPrune, ViewOperations,
+    ViewSettings,
 };
 use tp_domain::connection_verify::VerifyConnection;
 use tp_domain::ids::{RunId, ScheduleId, WorkspaceId};
@@ -119,6 +120,8 @@ pub(super) async fn in_workspace(
             OperationKind::InventorySync
             | OperationKind::BackupCreate
             | OperationKind::BackupVerify
+            | OperationKind::BackupExport
+            | OperationKind::BackupImport
             | OperationKind::BackupRetention
             | OperationKind::PolicyCapture
             | OperationKind::DirectoryGroupsSync
@@ -279,6 +282,8 @@ pub(crate) async fn start_again(
     match old.kind.parse::<OperationKind>() {
         Ok(
             OperationKind::BackupVerify
+            | OperationKind::BackupExport
+            | OperationKind::BackupImport
             | OperationKind::BackupRetention
             | OperationKind::DirectoryGroupsSync
             | OperationKind::PayloadsPrune,
@@ -293,6 +298,8 @@ pub(crate) async fn start_again(
         Ok(OperationKind::InventorySync) => door.retry::<StartInventorySync>(id, only).await,
         Ok(OperationKind::BackupCreate) => door.retry::<StartBackup>(id, only).await,
         Ok(OperationKind::BackupVerify) => door.retry::<StartBackupVerify>(id, only).await,
+        Ok(OperationKind::BackupExport) => door.retry::<StartBackupExport>(id, only).await,
+        Ok(OperationKind::BackupImport) => door.retry::<StartBackupImport>(id, only).await,
         Ok(OperationKind::BackupRetention) => door.retry::<StartBackupRetention>(id, only).await,
         Ok(OperationKind::PolicyCapture) => door.retry::<StartPolicyCapture>(id, only).await,
         Ok(OperationKind::DirectoryGroupsSync) => door.retry::<StartGroupsSync>(id, only).await,
@@ -352,6 +359,8 @@ pub(crate) async fn start_again_in_workspace(
                 OperationKind::InventorySync
                 | OperationKind::BackupCreate
                 | OperationKind::BackupVerify
+                | OperationKind::BackupExport
+                | OperationKind::BackupImport
                 | OperationKind::BackupRetention
                 | OperationKind::PolicyCapture
                 | OperationKind::DirectoryGroupsSync

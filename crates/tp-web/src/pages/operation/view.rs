@@ -165,6 +165,8 @@ fn inputs(app: &App, run: &OperationRun) -> Markup {
         Ok(
             OperationKind::RunsPrune
             | OperationKind::BackupVerify
+            | OperationKind::BackupExport
+            | OperationKind::BackupImport
             | OperationKind::BackupRetention
             | OperationKind::PolicyCapture
             | OperationKind::DirectoryGroupsSync

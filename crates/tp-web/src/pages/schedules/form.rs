@@ -106,6 +106,8 @@ fn request_of(schedule: &Schedule) -> Option<SyncInventory> {
             }
         }
         OperationKind::BackupVerify
+        | OperationKind::BackupExport
+        | OperationKind::BackupImport
         | OperationKind::BackupRetention
         | OperationKind::PolicyCapture
         | OperationKind::DirectoryGroupsSync
@@ -367,6 +369,8 @@ impl ScheduleForm {
                 (inputs, targets)
             }
             OperationKind::BackupVerify
+            | OperationKind::BackupExport
+            | OperationKind::BackupImport
             | OperationKind::PolicyCapture
             | OperationKind::RunsPrune
             | OperationKind::RestorePreview

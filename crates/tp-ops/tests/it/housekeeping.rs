@@ -94,7 +94,7 @@ async fn garbage_and_retired_keys_go_and_the_backups_stay_sound() {
         let said = json!({
             "resealed": contents,
             "keys_destroyed": 1,
-            "deleted": 1,
+            "files": 0, "deleted": 1,
             "orphans": contents + 1,
             "unfinished": 1,
         });

@@ -37,6 +37,8 @@ pub(crate) enum What {
     Sim,
     /// The client of Graph: TRUST A10 to A17, A29, and that everything is read as it is held
     Graph,
+    /// Restores: round trips of every type that may be written, lost replies, approvals, kills
+    Restore,
 }
 
 /// Tests that prove a figure by passing, and the figure.
@@ -60,7 +62,8 @@ pub(crate) fn run(args: &ProveArgs) -> Result<bool> {
     let _ = std::fs::remove_file(&lines);
     let mut seen = Vec::new();
     let proved = match args.what {
-        What::Graph => graph(&server, &lines, &mut seen),
+        What::Graph => by_ops(&server, &lines, &mut seen, &GRAPH),
+        What::Restore => by_ops(&server, &lines, &mut seen, &RESTORE),
         What::Engine | What::Sim => prove(args, &server, &lines, &mut seen),
     };
     drop(server);
@@ -87,8 +90,20 @@ fn prove(args: &ProveArgs, server: &Server, lines: &Path, seen: &mut Vec<Value>)
     Ok(())
 }
 
-/// Hostile replies, limits, full readings, restores: tests of tp-ops that say their figures.
-fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
+/// Tests of tp-ops that say their figures, and what it means that all of them pass.
+type OpsTests = (&'static [&'static str], &'static str);
+
+/// Hostile replies, limits, full readings, restores.
+const GRAPH: OpsTests = (
+    &["hostile::", "pacing::", "reading::", "restores::"],
+    "objects are read as they are held, and restored as planned",
+);
+
+/// Previews, mappings, round trips, and what a restore does when things go wrong.
+const RESTORE: OpsTests =
+    (&["restores::"], "what is previewed is written, and nothing else, whatever goes wrong");
+
+fn by_ops(server: &Server, lines: &Path, seen: &mut Vec<Value>, tests: &OpsTests) -> Result<()> {
     let mut command = shell::command("cargo");
     // Optimised: else the simulator is slower than the limits that are to be met.
     command.args([
@@ -101,14 +116,11 @@ fn graph(server: &Server, lines: &Path, seen: &mut Vec<Value>) -> Result<()> {
         "-p",
         "tp-ops",
     ]);
-    command.args(["hostile::", "pacing::", "reading::", "restores::"]);
+    command.args(tests.0);
     command.env("TENANTPILOT_PROVE_FILE", lines).env(postgres::VARIABLE, server.url());
     let status = command.status().context("cargo nextest could not be started")?;
     take_figures(parse(&std::fs::read_to_string(lines).unwrap_or_default()), seen);
-    seen.push(passed(
-        "objects are read as they are held, and restored as planned",
-        status.success(),
-    ));
+    seen.push(passed(tests.1, status.success()));
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use crate::body::is_annotation;
 use crate::contract::Contract;
 use crate::fields::{Encoding, Handling};
 use crate::filter::odata_type;
+use crate::marker;
 use crate::parts::{Order, PartOf};
 use crate::schema::Schema;
 
@@ -262,6 +263,8 @@ fn walk_members(wanted: &Json, live: &Json, pointer: &str, found: &mut Vec<Strin
 
 fn walk(wanted: &Json, live: &Json, pointer: &str, found: &mut Vec<String>) {
     match (wanted, live) {
+        // A secret that is not stored: what is there stays, and is not asked for.
+        (wanted, _) if marker::is_marker(wanted) => {}
         (Json::Object(own), Json::Object(members)) => {
             walk_members(wanted, live, pointer, found);
             for (name, value) in members.iter() {

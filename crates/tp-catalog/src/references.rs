@@ -3,6 +3,7 @@
 use tp_domain::json::Json;
 
 use crate::contract::Contract;
+use crate::fields::MatchBy;
 use crate::names::kind_of;
 
 /// One reference.
@@ -14,6 +15,10 @@ pub struct Reference {
     pub id: String,
     /// Where the reference stands (RFC 6901).
     pub pointer: String,
+    /// What stands before the id there; mostly nothing.
+    pub prefix: String,
+    /// Whether the id is the same in every tenant.
+    pub same_everywhere: bool,
 }
 
 /// The references of an object, in the order of the contract. The contract's places are in the object with
@@ -25,10 +30,18 @@ pub fn references(contract: &Contract, object: &Json) -> Vec<Reference> {
             let id = object.pointer(&pointer).and_then(Json::as_str);
             let Some(id) = id.filter(|_| reference.when.holds(object, &pointer)) else { continue };
             let mut prefixes = reference.prefixes.iter();
-            let id = prefixes.find_map(|prefix| id.strip_prefix(prefix.as_str())).unwrap_or(id);
+            let stripped =
+                prefixes.find_map(|prefix| Some((prefix, id.strip_prefix(prefix.as_str())?)));
+            let (prefix, id) = stripped.map_or(("", id), |(prefix, id)| (prefix.as_str(), id));
             if !id.is_empty() && !reference.words.iter().any(|word| word == id) {
                 let (kind, id) = (kind_of(&reference.to).to_owned(), id.to_owned());
-                found.push(Reference { kind, id, pointer });
+                found.push(Reference {
+                    kind,
+                    id,
+                    pointer,
+                    prefix: prefix.to_owned(),
+                    same_everywhere: reference.match_by == MatchBy::Id,
+                });
             }
         }
     }

@@ -15,6 +15,7 @@ use crate::assignments::AssignmentsWrite;
 use crate::body::{Purpose, writable};
 use crate::contract::Contract;
 use crate::fields::{Handling, ReadsAs};
+use crate::marker;
 use crate::readback::{assignments_differ, differences, written_assignments};
 use crate::schema::Schema;
 use crate::writes::{FollowUp, Method, WriteCall};
@@ -213,6 +214,10 @@ fn hidden_secrets(contract: &Contract, object: &Json) -> Vec<String> {
             }
         }
     }
+    // A name has told the capture that it is one: the contract need not name the place.
+    let named = marker::places(object).into_iter();
+    let all: Vec<String> = named.filter(|place| !hidden.contains(place)).collect();
+    hidden.extend(all);
     hidden
 }
 

@@ -10,6 +10,7 @@ use tp_catalog::definitions::Definitions;
 use tp_catalog::readback::{assignments_differ, differences, fingerprint};
 use tp_catalog::references::{self, Reference};
 use tp_catalog::secrets;
+use tp_catalog::steps::{self, Place, Whole};
 use tp_catalog::tree::Tree;
 use tp_domain::json::Json;
 use tp_domain::payload::PayloadKind;
@@ -204,7 +205,11 @@ impl Preview<'_> {
         let there = live.as_ref().and_then(|live| live.assignments.as_deref());
         let reach = reach(assignments.as_deref(), there);
         let (action, base) = match &live {
-            None => (NodeAction::Create, None),
+            None => {
+                let whole = Whole { object: &object, assignments: assignments.as_deref() };
+                let steps = self.takes(contract, whole, None);
+                (steps.map_or_else(NodeAction::Blocked, |_| NodeAction::Create), None)
+            }
             Some(live) => {
                 let there = live.assignments.as_deref().unwrap_or_default();
                 let assigned = assignments
@@ -215,8 +220,14 @@ impl Preview<'_> {
                     fingerprint(contract, schema, &live.object, live.assignments.as_deref());
                 let graph_id = live.id.clone().unwrap_or_else(|| version.graph_id.clone());
                 let base = Some(Base { graph_id, fingerprint: print });
-                let action =
-                    if assigned || differs { NodeAction::Update } else { NodeAction::Unchanged };
+                let whole = Whole { object: &object, assignments: assignments.as_deref() };
+                let action = match self.takes(contract, whole, Some(live)) {
+                    _ if !assigned && !differs => NodeAction::Unchanged,
+                    // What differs is in no body that may be sent: the restore could not keep the promise.
+                    Ok(0) => NodeAction::Blocked(ReasonCode::UnsupportedType),
+                    Ok(_) => NodeAction::Update,
+                    Err(reason) => NodeAction::Blocked(reason),
+                };
                 (action, base)
             }
         };
@@ -234,6 +245,28 @@ impl Preview<'_> {
             diff: diff.flatten(),
             reach,
         }
+    }
+
+    /// How many steps writing it takes, by what the restore itself asks; or why it cannot be written.
+    fn takes(
+        &self,
+        contract: &Contract,
+        wanted: Whole<'_>,
+        live: Option<&FullObject>,
+    ) -> Result<usize, ReasonCode> {
+        let schema = self.tools.catalog.schema();
+        let base = self.session.base(contract.api_version).map_err(|error| error.reason())?;
+        let id = live.and_then(|live| live.id.as_deref());
+        let place = Place { base: &base, id, parent: None };
+        let steps = match live {
+            None => steps::create(contract, schema, wanted, place).map(|_| 1),
+            Some(live) => {
+                let assignments = live.assignments.as_deref();
+                let there = Whole { object: &live.object, assignments };
+                steps::remaining(contract, schema, wanted, there, place).map(|steps| steps.len())
+            }
+        };
+        steps.map_err(|bad| bad.reason)
     }
 
     /// What would change, from what is there to what is wanted. Secrets are out of both sides.

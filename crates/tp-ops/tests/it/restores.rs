@@ -4,6 +4,7 @@ mod approvals;
 mod kills;
 mod lost;
 mod previews;
+mod rounds;
 mod steps;
 mod types;
 

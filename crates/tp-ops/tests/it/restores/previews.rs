@@ -29,7 +29,7 @@ const TYPES: [&str; 5] = [
 
 impl Bench {
     /// Backs up these types and gives the set's number.
-    async fn backed_up(&self, keys: &[&str]) -> u64 {
+    pub(super) async fn backed_up(&self, keys: &[&str]) -> u64 {
         let types = keys.iter().map(|key| PolicyType::new(key).unwrap()).collect();
         let run = self.world.backup(CreateBackup::of_types(types, false)).await;
         assert_eq!(run.state.outcome(), Outcome::Succeeded, "{run:?}");
@@ -37,7 +37,7 @@ impl Bench {
     }
 
     /// Makes a preview by a run of its own.
-    async fn previewed(&self, draft: &RestoreDraft) -> (RestoreId, FrozenPlan) {
+    pub(super) async fn previewed(&self, draft: &RestoreDraft) -> (RestoreId, FrozenPlan) {
         self.world.db.clock.advance(Duration::from_secs(1));
         let contoso = TenantRef::parse("contoso").unwrap();
         let store = &self.world.db.store;
@@ -56,7 +56,7 @@ impl Bench {
     }
 
     /// Confirms a plan and carries it out with the worker that has all operations.
-    async fn carried_out(&self, id: RestoreId, plan: &FrozenPlan) -> Outcome {
+    pub(super) async fn carried_out(&self, id: RestoreId, plan: &FrozenPlan) -> Outcome {
         let confirm = self.say(plan.hash());
         let scope = self.scope().await;
         let confirmed = scope.restore_confirm(id, confirm, HowStarted::default()).await;
@@ -67,7 +67,7 @@ impl Bench {
 }
 
 /// The actions of a plan, by the object's key.
-fn actions(plan: &FrozenPlan) -> BTreeMap<String, NodeAction> {
+pub(super) fn actions(plan: &FrozenPlan) -> BTreeMap<String, NodeAction> {
     plan.plan().nodes.iter().map(|node| (node.key.clone(), node.action)).collect()
 }
 

@@ -113,6 +113,8 @@ words! {
         BackupInconsistent => "backup_inconsistent",
         /// Something needs it by now, so it was kept.
         StillNeeded => "still_needed",
+        /// Its id is not in the target, another of its name is, and nobody has chosen.
+        NameTaken => "name_taken",
         /// An archive is no zip file, or one that contradicts itself.
         ArchiveUnreadable => "archive_unreadable",
         /// An archive holds something that no backup holds: paths that lead out, links, archives.
@@ -521,6 +523,12 @@ impl ReasonCode {
             Self::CompletenessUnknown => (
                 "What this was imported from does not say whether it is all that there was.",
                 "Nothing to do: what is in the backup can be compared and restored.",
+                Manager,
+                Permanent,
+            ),
+            Self::NameTaken => (
+                "Another object of this name is in the target tenant.",
+                "Say whether it is this one or a new one is made; then preview again.",
                 Manager,
                 Permanent,
             ),

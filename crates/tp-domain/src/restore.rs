@@ -7,6 +7,7 @@
 pub mod draft;
 pub mod execute;
 pub mod intent;
+pub mod mapping;
 pub mod outcome;
 pub mod plan;
 pub mod preview;

@@ -4,9 +4,11 @@
 //! object is said at that object, and a plan with such an object cannot be confirmed.
 
 mod found;
+mod mapping;
 mod node;
 mod order;
 mod reach;
+mod source;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use serde_json::json;
 use tokio::sync::watch;
-use tp_domain::ids::RestoreId;
+use tp_domain::ids::{RestoreId, TenantId};
 use tp_domain::item::{ItemEnd, ItemSubject};
 use tp_domain::json::Json;
 use tp_domain::operation::OperationKind;
@@ -23,6 +25,7 @@ use tp_domain::payload::{PayloadAddress, PayloadKind};
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::restore::draft::RestoreDraft;
+use tp_domain::restore::mapping::Mapping;
 use tp_domain::restore::plan::RestorePlan;
 use tp_domain::restore::preview::MakeRestorePreview;
 use tp_domain::restore::record::RestoreState;
@@ -37,6 +40,7 @@ use crate::capturing::{TRIES, put};
 use crate::sign_in::{Waits, failed, session, showing_waits, stop};
 use crate::stored::{payload_stop, vault};
 use node::{Prepared, Seen};
+use source::Source;
 
 /// Objects that are read at once.
 const READS_AT_ONCE: usize = 8;
@@ -80,6 +84,14 @@ struct Preview<'a> {
     made_anew: HashMap<(PolicyType, String), String>,
     /// The permissions of the app, as its token says.
     granted: Option<Vec<String>>,
+    /// Where what is wanted is read.
+    source: Source,
+    /// The tenant of the source, where it is not the one that is written to.
+    foreign: Option<TenantId>,
+    /// What was chosen, for this restore or earlier ones.
+    mapping: Mapping,
+    /// Why nothing of the source is written.
+    unsound: Option<ReasonCode>,
 }
 
 impl PreviewRestoreOperation {
@@ -97,6 +109,12 @@ impl PreviewRestoreOperation {
         let session =
             session(&self.tools, run, &connection, Arc::new(Waits(waits))).map_err(failed)?;
         let granted = session.sign_in_anew().await.map_err(|error| stop(run, &error))?.granted;
+        let door = run.restore_source(draft.source_tenant).await?.map_err(Stop::Blocked)?;
+        let set = door.set(&draft).await?;
+        // A set of which a verification has found that it is not what was stored (A28).
+        let faulty = set.and_then(|set| set.verified).is_some_and(|seen| !seen.is_sound());
+        let mut mapping = run.mapping_known(door.tenant()).await?;
+        mapping.lay_over(draft.mapping.clone());
         let preview = Preview {
             tools: &self.tools,
             run,
@@ -105,15 +123,19 @@ impl PreviewRestoreOperation {
             vault: vault(&self.tools, run).await?,
             made_anew: run.restored_as().await?,
             granted,
+            foreign: door.is_foreign().then(|| door.tenant()),
+            source: Source { door },
+            mapping,
+            unsound: faulty.then_some(ReasonCode::BackupInconsistent),
         };
-        let seen = showing_waits(run, &mut waiting, preview.plan(&draft)).await?;
+        let (seen, skipped) = showing_waits(run, &mut waiting, preview.plan(&draft)).await?;
         let plan = RestorePlan {
             entra_tenant_id: connection.entra_tenant_id,
             nodes: seen.iter().map(|one| one.node.clone()).collect(),
             enabled_types: BTreeSet::new(),
             stop_on_failure: draft.stop_on_failure,
         };
-        let found = preview.keep(PayloadKind::Preview, &found::json(&seen)).await?;
+        let found = preview.keep(PayloadKind::Preview, &found::json(&seen, &skipped)).await?;
         let actions = plan.actions();
         match run.restore_previewed(request.restore, NewPreview { plan, found }).await? {
             Ok(_) => {}
@@ -132,11 +154,11 @@ impl PreviewRestoreOperation {
 
 impl Preview<'_> {
     /// Looks at each object, in the order in which they would be written.
-    async fn plan(&self, draft: &RestoreDraft) -> Result<Vec<Seen>, Stop> {
-        let mut versions = self.run.restore_versions(draft).await?;
+    async fn plan(&self, draft: &RestoreDraft) -> Result<(Vec<Seen>, Vec<String>), Stop> {
+        let mut versions = self.source.door.versions(draft).await?;
         versions.retain(|one| draft.wants(&one.policy_type, &one.graph_id));
         order::sort(&self.tools.catalog, &mut versions);
-        let subjects = versions.iter().map(subject).collect();
+        let subjects = versions.iter().map(|one| self.subject(one)).collect();
         self.run.items_plan(subjects).await?;
         let total = versions.len();
         let mut prepared = Vec::with_capacity(total);
@@ -146,16 +168,18 @@ impl Preview<'_> {
                 batch.iter().map(|version| self.look(version).boxed()).collect();
             let looked: Vec<Prepared> =
                 stream::iter(reads).buffered(READS_AT_ONCE).try_collect().await?;
-            let ends = batch.iter().map(|version| (node::key(version), ItemEnd::Succeeded));
+            let ends =
+                batch.iter().map(|version| (node::key(version, self.foreign), ItemEnd::Succeeded));
             self.run.items_end(ends.collect()).await?;
             prepared.extend(looked);
         }
         self.run.progress().phase("Looking for what the objects refer to".to_owned());
         let mut seen = Vec::with_capacity(total);
-        for one in self.bind(prepared).await? {
+        let (bound, skipped) = self.bind(prepared).await?;
+        for one in bound {
             seen.push(self.finish(one).await?);
         }
-        Ok(seen)
+        Ok((seen, skipped))
     }
 
     /// Stores what belongs to the restore, and says that the restore needs it.
@@ -178,13 +202,13 @@ impl Preview<'_> {
         }
         Err(failed(ReasonCode::StorageUnavailable))
     }
-}
 
-fn subject(version: &PolicyVersion) -> ItemSubject {
-    ItemSubject {
-        key: node::key(version),
-        policy_type: Some(version.policy_type.clone()),
-        graph_id: Some(version.graph_id.clone()),
-        name: version.name.clone(),
+    fn subject(&self, version: &PolicyVersion) -> ItemSubject {
+        ItemSubject {
+            key: node::key(version, self.foreign),
+            policy_type: Some(version.policy_type.clone()),
+            graph_id: Some(version.graph_id.clone()),
+            name: version.name.clone(),
+        }
     }
 }

@@ -341,3 +341,12 @@ impl ClaimedRun {
 async fn get(tx: &mut Tx, scope: Uuid, number: u64) -> Result<Option<SetRow>, StoreError> {
     tx.optional(stmt!(GET, scope, number)).await
 }
+
+/// One set of a scope by its number.
+pub(crate) async fn set_of(
+    tx: &mut Tx,
+    scope: Uuid,
+    number: u64,
+) -> Result<Option<BackupSet>, StoreError> {
+    get(tx, scope, number).await?.map(TryInto::try_into).transpose()
+}

@@ -652,14 +652,7 @@ impl<C> TenantScope<C> {
         let stmt = stmt!(GROUPS, self.scope_id().uuid());
         let rows: Vec<GroupRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| ObservedGroup {
-                graph_id: row.graph_id,
-                name: row.name,
-                group_type: row.group_type,
-            })
-            .collect())
+        Ok(rows.into_iter().map(ObservedGroup::from).collect())
     }
 
     /// The steps of one run of this tenant, in order; empty for a run of another tenant.
@@ -668,6 +661,22 @@ impl<C> TenantScope<C> {
         let rows: Vec<StepRow> =
             self.store.db.read(self.reach(), |tx| Box::pin(tx.all(stmt))).await?;
         rows.into_iter().map(RunStep::try_from).collect()
+    }
+}
+
+impl From<GroupRow> for ObservedGroup {
+    fn from(row: GroupRow) -> Self {
+        Self { graph_id: row.graph_id, name: row.name, group_type: row.group_type }
+    }
+}
+
+impl ClaimedRun {
+    /// The cached directory groups of the run's tenant, by name.
+    pub async fn groups_cached(&self) -> Result<Vec<ObservedGroup>, StoreError> {
+        let stmt = stmt!(GROUPS, self.claimed.scope);
+        let reach = self.claimed.reach();
+        let rows: Vec<GroupRow> = self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+        Ok(rows.into_iter().map(ObservedGroup::from).collect())
     }
 }
 

@@ -54,6 +54,7 @@ mod prune;
 mod queue;
 mod restore_previews;
 mod restore_rows;
+mod restore_sources;
 mod restore_work;
 mod restores;
 mod rewrap;
@@ -121,6 +122,7 @@ pub use payloads::{Condemned, Outdated, PayloadPlace, PayloadWant, PayloadWritte
 pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
 pub use progress::Progress;
 pub use restore_previews::NewPreview;
+pub use restore_sources::SourceDoor;
 pub use restore_work::{ConfirmedPlan, OpenIntent};
 pub use restores::{Confirm, Confirmed, RestoreRefused};
 pub use rewrap::Rewrapped;

@@ -171,7 +171,7 @@ async fn stored(
 impl Store {
     /// The keys for the payloads of a tenant; made when there are none. An error code where they were
     /// destroyed or cannot be opened.
-    async fn payload_keys_of(
+    pub(crate) async fn payload_keys_of(
         &self,
         workspace: WorkspaceId,
         tenant: TenantId,

@@ -199,7 +199,7 @@ pub(crate) async fn release(tx: &mut Tx, scope: Uuid, holder: Uuid) -> Result<u6
     tx.execute(stmt!(REF_DELETE, scope, holder)).await
 }
 
-async fn place(
+pub(crate) async fn place(
     store: &Store,
     scope: Uuid,
     address: PayloadAddress,

@@ -9,13 +9,11 @@ use tp_domain::ids::{RestoreId, RunId, UserId};
 use tp_domain::operation::OperationRequest as _;
 use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
-use tp_domain::restore::draft::{RestoreDraft, RestoreSource};
 use tp_domain::restore::plan::{FrozenPlan, RestorePlan};
 use tp_domain::restore::preview::MakeRestorePreview;
 use tp_domain::restore::record::RestoreRecord;
 use tp_domain::run::OperationRun;
 use tp_domain::tenant::Tenant;
-use tp_domain::version::PolicyVersion;
 use uuid::Uuid;
 
 use crate::ClaimedRun;
@@ -25,7 +23,6 @@ use crate::restores::{Act, RestoreRefused, freeze};
 use crate::scope::TenantScope;
 use crate::stmt::stmt;
 use crate::tenants::{TenantRow, bad_row};
-use crate::versions::{GET, OF_SET, VersionRow};
 
 const RESTORED_AS: &str = "\
 SELECT policy_type, item_key, graph_id FROM restore_items
@@ -87,35 +84,6 @@ impl ClaimedRun {
             .db
             .read(reach, move |tx| Box::pin(async move { found(tx, scope, id).await }))
             .await
-    }
-
-    /// The versions that a draft is made of. Those that a set lacks are not among them.
-    pub async fn restore_versions(
-        &self,
-        draft: &RestoreDraft,
-    ) -> Result<Vec<PolicyVersion>, StoreError> {
-        let (scope, draft, reach) = (self.claimed.scope, draft.clone(), self.claimed.reach());
-        let rows: Vec<VersionRow> = self
-            .store
-            .db
-            .read(reach, move |tx| {
-                Box::pin(async move {
-                    match &draft.source {
-                        RestoreSource::Backup(number) => {
-                            tx.all(stmt!(OF_SET, scope, *number)).await
-                        }
-                        RestoreSource::Versions(ids) => {
-                            let mut rows = Vec::with_capacity(ids.len());
-                            for id in ids {
-                                rows.extend(tx.optional(stmt!(GET, scope, id.uuid())).await?);
-                            }
-                            Ok(rows)
-                        }
-                    }
-                })
-            })
-            .await?;
-        rows.into_iter().map(TryInto::try_into).collect()
     }
 
     /// Objects that restores of this tenant made anew: by type and the Graph id that the object had, the id

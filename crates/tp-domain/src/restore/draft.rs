@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::ids::VersionId;
+use crate::ids::{TenantId, VersionId};
 use crate::operation::{InputError, only_keys};
 use crate::policy::PolicyType;
+use crate::restore::mapping::Mapping;
 
 /// So many versions or policies are chosen one by one at most; more is a whole set.
 pub const MOST_CHOSEN: usize = 1_000;
 
-/// Where it is taken from. Both are of the tenant that is written to.
+/// Where it is taken from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RestoreSource {
     /// A backup set, by its number.
@@ -32,10 +33,14 @@ pub struct Chosen {
 /// A restore as it is being put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RestoreDraft {
+    /// The tenant that it is taken from, of the same workspace; none for the one that is written to.
+    pub source_tenant: Option<TenantId>,
     /// Where it is taken from.
     pub source: RestoreSource,
     /// Which policies of a set; none for all of it.
     pub items: Option<BTreeSet<Chosen>>,
+    /// What was chosen where ids do not tell.
+    pub mapping: Mapping,
     /// Whether a second person must agree.
     pub second_approver: bool,
     /// Whether the first failure leaves the rest undone.
@@ -46,8 +51,10 @@ impl RestoreDraft {
     /// All of a backup set.
     pub const fn of_backup(number: u64) -> Self {
         Self {
+            source_tenant: None,
             source: RestoreSource::Backup(number),
             items: None,
+            mapping: Mapping::NONE,
             second_approver: false,
             stop_on_failure: false,
         }
@@ -66,13 +73,21 @@ impl RestoreDraft {
     /// Reads a draft as the API takes it and as the store keeps it.
     pub fn parse(value: &Value) -> Result<Self, Vec<InputError>> {
         let mut errors = Vec::new();
-        let detail = "unknown member; allowed: source, items, options";
-        let Some(map) = only_keys(value, &["source", "items", "options"], detail, &mut errors)
-        else {
+        let detail = "unknown member; allowed: source, items, mapping, options";
+        let allowed = ["source", "items", "mapping", "options"];
+        let Some(map) = only_keys(value, &allowed, detail, &mut errors) else {
             return Err(errors);
         };
         let source = source(map.get("source"), &mut errors);
         let items = items(map.get("items"), &mut errors);
+        let mapping = match map.get("mapping") {
+            None | Some(Value::Null) => Some(Mapping::NONE),
+            Some(value) => Mapping::parse(value),
+        };
+        if mapping.is_none() {
+            let detail = "must be {kind: {id: {\"to\": id} | \"create\" | \"drop\" | \"skip\"}}";
+            errors.push(InputError::new("/mapping", detail));
+        }
         let option = |name: &'static str, errors: &mut Vec<InputError>| {
             let options = match map.get("options") {
                 None | Some(Value::Null) => return false,
@@ -99,9 +114,9 @@ impl RestoreDraft {
         }
         let second_approver = option("second_approver", &mut errors);
         let stop_on_failure = option("stop_on_failure", &mut errors);
-        match (source, items) {
-            (Some(source), Some(items)) if errors.is_empty() => {
-                Ok(Self { source, items, second_approver, stop_on_failure })
+        match (source, items, mapping) {
+            (Some((source_tenant, source)), Some(items), Some(mapping)) if errors.is_empty() => {
+                Ok(Self { source_tenant, source, items, mapping, second_approver, stop_on_failure })
             }
             _ => Err(errors),
         }
@@ -109,12 +124,15 @@ impl RestoreDraft {
 
     /// The draft in the form that [`Self::parse`] reads.
     pub fn json(&self) -> Value {
-        let source = match &self.source {
+        let mut source = match &self.source {
             RestoreSource::Backup(number) => json!({ "backup": number }),
             RestoreSource::Versions(ids) => {
                 json!({"versions": ids.iter().map(VersionId::to_string).collect::<Vec<_>>()})
             }
         };
+        if let Some(tenant) = self.source_tenant {
+            source["tenant"] = tenant.to_string().into();
+        }
         let items = self.items.as_ref().map_or_else(
             || json!("all"),
             |items| {
@@ -125,7 +143,7 @@ impl RestoreDraft {
             },
         );
         json!({
-            "source": source, "items": items,
+            "source": source, "items": items, "mapping": self.mapping,
             "options": {
                 "second_approver": self.second_approver, "stop_on_failure": self.stop_on_failure,
             },
@@ -133,9 +151,18 @@ impl RestoreDraft {
     }
 }
 
-fn source(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option<RestoreSource> {
-    let map = value.and_then(Value::as_object).filter(|map| map.len() == 1);
-    let read = map.and_then(|map: &Map<String, Value>| {
+/// The tenant and the source. The tenant is an id here: who takes a slug puts the id in its place.
+fn source(
+    value: Option<&Value>,
+    errors: &mut Vec<InputError>,
+) -> Option<(Option<TenantId>, RestoreSource)> {
+    let map = value.and_then(Value::as_object);
+    let tenant = match map.and_then(|map| map.get("tenant")) {
+        None | Some(Value::Null) => Some(None),
+        Some(id) => id.as_str().and_then(|id| id.parse().ok()).map(Some),
+    };
+    let named = map.map_or(0, |map| map.keys().filter(|key| *key != "tenant").count());
+    let read = map.filter(|_| named == 1).and_then(|map: &Map<String, Value>| {
         if let Some(number) = map.get("backup") {
             let number = number.as_u64().filter(|number| (1..=i64::MAX as u64).contains(number));
             return number.map(RestoreSource::Backup);
@@ -148,8 +175,10 @@ fn source(value: Option<&Value>, errors: &mut Vec<InputError>) -> Option<Restore
         let ids: Vec<VersionId> = ids.collect::<Option<_>>()?;
         (1..=MOST_CHOSEN).contains(&ids.len()).then_some(RestoreSource::Versions(ids))
     });
+    let read = tenant.zip(read);
     if read.is_none() {
-        let detail = "must be {\"backup\": number}, {\"version\": id} or {\"versions\": [id, …]}";
+        let detail = "must be {\"backup\": number}, {\"version\": id} or {\"versions\": [id, …]}, \
+                      with or without the id of its tenant";
         errors.push(InputError::new("/source", detail));
     }
     read
@@ -187,6 +216,7 @@ mod tests {
         let id = "018f3c2a-0000-7000-8000-000000000001";
         for text in [
             json!({"source": {"backup": 3}}),
+            json!({"source": {"backup": 3, "tenant": id}, "mapping": {"group": {"a": "drop"}}}),
             json!({"source": {"version": id}, "options": {"second_approver": true}}),
             json!({"source": {"backup": 1}, "items": [{"type": "deviceCategory", "graph_id": "a"}],
                    "options": {"stop_on_failure": true}}),
@@ -199,6 +229,9 @@ mod tests {
             json!({"source": {"backup": 0}}),
             json!({"source": {"backup": 1, "version": id}}),
             json!({"source": {"versions": []}}),
+            json!({"source": {"tenant": id}}),
+            json!({"source": {"backup": 1, "tenant": "x"}}),
+            json!({"source": {"backup": 1}, "mapping": {"group": {"a": "burn"}}}),
             json!({"source": {"backup": 1}, "items": []}),
             json!({"source": {"backup": 1}, "items": [{"type": "x"}]}),
             json!({"source": {"backup": 1}, "options": {"fast": true}}),

@@ -9,7 +9,7 @@ use super::node::Seen;
 const FORMAT: u64 = 1;
 
 /// All that is shown of the nodes beside the plan itself.
-pub(super) fn json(seen: &[Seen]) -> Json {
+pub(super) fn json(seen: &[Seen], skipped: &[String]) -> Json {
     let node = |one: &Seen| {
         json!({
             "key": one.node.key,
@@ -20,9 +20,18 @@ pub(super) fn json(seen: &[Seen]) -> Json {
             "lacking": one.lacking.iter().map(|lack| json!({
                 "kind": lack.kind, "id": lack.id,
                 "name": one.version.names.0.get(&lack.kind).and_then(|ids| ids.get(&lack.id.to_lowercase())),
+                "suggestions": lack.suggestions,
+            })).collect::<Vec<_>>(),
+            "namesakes": one.namesakes,
+            "mapped": one.mapped.iter().map(|one| json!({
+                "kind": one.kind, "id": one.id, "to": one.to, "by": one.by,
             })).collect::<Vec<_>>(),
             "permissions": one.permissions,
         })
     };
-    Json::from(json!({"format": FORMAT, "nodes": seen.iter().map(node).collect::<Vec<_>>()}))
+    Json::from(json!({
+        "format": FORMAT,
+        "nodes": seen.iter().map(node).collect::<Vec<_>>(),
+        "skipped": skipped,
+    }))
 }

@@ -1,56 +1,67 @@
 //! One object of a preview: what it shall be, what it is, what would be done, and what stands in the way.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use tp_catalog::capabilities::capabilities;
 use tp_catalog::compare::{Comparison, Diff, Side};
 use tp_catalog::content::{VersionContent, names_of};
-use tp_catalog::contract::{Contract, RestoreMode};
+use tp_catalog::contract::{Contract, ListShape, RestoreMode};
 use tp_catalog::definitions::Definitions;
 use tp_catalog::readback::{assignments_differ, differences, fingerprint};
 use tp_catalog::references::{self, Reference};
 use tp_catalog::secrets;
 use tp_catalog::steps::{self, Place, Whole};
 use tp_catalog::tree::Tree;
+use tp_domain::ids::TenantId;
 use tp_domain::json::Json;
 use tp_domain::payload::PayloadKind;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
+use tp_domain::restore::mapping::Choice;
 use tp_domain::restore::plan::{Base, Bind, BodyHash, NodeAction, PayloadRef, PlanNode};
 use tp_domain::version::PolicyVersion;
 use tp_engine::operation::Stop;
 use tp_graph::error::GraphError;
 use tp_graph::full::{ASSIGNMENTS, FullObject};
 
+use super::mapping::{Lack, Mapped, is_default_tag};
 use super::reach::{Reach, reach};
 use super::{Preview, order};
 use crate::restore_execute::payload_bytes;
 use crate::sign_in::{is_connection_fault, stop};
-use crate::stored;
-
-/// The kind of references to groups.
-const GROUP: &str = "group";
 
 /// The longest key of a node, in characters.
 const LONGEST_KEY: usize = 300;
 
 /// The key of a version's node.
-pub(super) fn key(version: &PolicyVersion) -> String {
+///
+/// What is of another tenant is named with it: the same id there and here are two objects.
+pub(super) fn key(version: &PolicyVersion, foreign: Option<TenantId>) -> String {
     let plain = |letter: &char| !letter.is_control();
-    let text = format!("{}/{}", version.policy_type, version.graph_id);
+    let text = format!("{}/{}", version.policy_type, known_as(&version.graph_id, foreign));
     text.chars().filter(plain).take(LONGEST_KEY).collect()
+}
+
+/// The id of an object of the source, told from ids of other tenants.
+fn known_as(id: &str, foreign: Option<TenantId>) -> String {
+    foreign.map_or_else(|| id.to_owned(), |tenant| format!("{tenant}/{id}"))
 }
 
 /// An object that was looked at.
 pub(super) struct Prepared {
     pub(super) version: PolicyVersion,
-    action: NodeAction,
-    base: Option<Base>,
-    wanted: Option<(Json, Option<Vec<Json>>)>,
+    pub(super) action: NodeAction,
+    pub(super) base: Option<Base>,
+    pub(super) wanted: Option<Wanted>,
+    live: Option<FullObject>,
     pub(super) refers_to: Vec<Reference>,
-    binds: Vec<Bind>,
+    pub(super) binds: Vec<Bind>,
     /// What refers to nothing.
-    lacking: Vec<Reference>,
+    pub(super) lacking: Vec<Lack>,
+    /// Objects of the target that have its name.
+    namesakes: Vec<String>,
+    /// What was found for references by a choice, a name or an earlier restore.
+    pub(super) mapped: Vec<Mapped>,
     permissions: Vec<String>,
     diff: Option<Diff>,
     reach: Reach,
@@ -60,10 +71,27 @@ pub(super) struct Prepared {
 pub(super) struct Seen {
     pub(super) node: PlanNode,
     pub(super) version: PolicyVersion,
-    pub(super) lacking: Vec<Reference>,
+    pub(super) lacking: Vec<Lack>,
+    pub(super) namesakes: Vec<String>,
+    pub(super) mapped: Vec<Mapped>,
     pub(super) permissions: Vec<String>,
     pub(super) diff: Option<Diff>,
     pub(super) reach: Reach,
+}
+
+/// What an object shall be: the object and its assignments.
+pub(super) type Wanted = (Json, Option<Vec<Json>>);
+
+/// Which object of the target one of the source is.
+enum Target {
+    /// This one.
+    There(Box<FullObject>),
+    /// None: it is made.
+    New,
+    /// None; these have its name, and nobody has said whether it is one of them.
+    Taken(Vec<String>),
+    /// One that somebody has chosen and that is not there.
+    Lost,
 }
 
 impl Prepared {
@@ -73,9 +101,12 @@ impl Prepared {
             action: NodeAction::Blocked(reason),
             base: None,
             wanted: None,
+            live: None,
             refers_to: Vec::new(),
             binds: Vec::new(),
             lacking: Vec::new(),
+            namesakes: Vec::new(),
+            mapped: Vec::new(),
             permissions: Vec::new(),
             diff: None,
             reach: Reach::default(),
@@ -83,7 +114,7 @@ impl Prepared {
     }
 
     /// Takes what would be done away where something stands in the way. What differs stays to be seen.
-    fn block(&mut self, reason: ReasonCode) {
+    pub(super) fn block(&mut self, reason: ReasonCode) {
         if self.action.writes() {
             self.action = NodeAction::Blocked(reason);
             self.binds.clear();
@@ -105,26 +136,47 @@ impl Preview<'_> {
                 ..Prepared::blocked(version, ReasonCode::UnsupportedType)
             });
         }
-        let wanted = match self.wanted(version).await? {
-            Ok(wanted) => wanted,
-            Err(reason) => return Ok(Prepared::blocked(version, reason)),
+        let target = if nested {
+            // Its place is not in a version: it is shown without what is there.
+            Ok(Target::New)
+        } else {
+            self.target(contract, version).await
+        };
+        let mut one = Prepared::blocked(version, ReasonCode::NameTaken);
+        match target {
+            Ok(Target::There(live)) => one.live = Some(*live),
+            Ok(Target::New) => {}
+            Ok(Target::Taken(namesakes)) => one.namesakes = namesakes,
+            Ok(Target::Lost) => {
+                return Ok(Prepared::blocked(version, ReasonCode::ReferenceMissing));
+            }
+            Err(error) if error.postponed().is_some() || is_connection_fault(error.reason()) => {
+                return Err(stop(self.run, &error));
+            }
+            Err(error) => return Ok(Prepared::blocked(version, error.reason())),
+        }
+        let assignments = match wanted.assignments {
+            Some(Json::Array(list)) => Some(list),
+            _ => None,
+        };
+        one.refers_to = references_of(contract, &wanted.object, assignments.as_deref());
+        one.wanted = Some((wanted.object, assignments));
+        Ok(one)
+    }
+
+    /// What would be done, once everything that it refers to is that of the target; and what stands in the way.
+    pub(super) fn decide(&self, one: &mut Prepared) {
+        let contract = self.tools.catalog.contract(&one.version.policy_type);
+        let (Some(contract), Some((object, assignments))) = (contract, one.wanted.take()) else {
+            return;
         };
         let nested = contract.item.path.contains("{parentId}");
-        let live = if nested {
-            // Its place is not in a version: it is shown without what is there.
-            None
-        } else {
-            match self.live(contract, version).await {
-                Ok(live) => live,
-                Err(error)
-                    if error.postponed().is_some() || is_connection_fault(error.reason()) =>
-                {
-                    return Err(stop(self.run, &error));
-                }
-                Err(error) => return Ok(Prepared::blocked(version, error.reason())),
-            }
-        };
-        let mut one = self.compare(version, contract, wanted, live);
+        let wanted = Whole { object: &object, assignments: assignments.as_deref() };
+        self.compare(one, contract, wanted);
+        one.wanted = Some((object, assignments));
+        if !one.namesakes.is_empty() {
+            one.block(ReasonCode::NameTaken);
+        }
         let can = capabilities(contract, self.granted.as_deref());
         if contract.restore.mode == RestoreMode::PreviewOnly || nested {
             one.action = match one.action {
@@ -137,7 +189,47 @@ impl Preview<'_> {
             one.permissions = can.missing_to_write;
             one.block(ReasonCode::PermissionMissing);
         }
-        Ok(one)
+        if let Some(reason) = self.unsound {
+            one.block(reason);
+        }
+    }
+
+    /// Which object of the target it is.
+    async fn target(
+        &self,
+        contract: &Contract,
+        version: &PolicyVersion,
+    ) -> Result<Target, GraphError> {
+        let choice = self.mapping.get(&contract.key, &version.graph_id);
+        if let Some(Choice::To(id)) = choice {
+            let live = self.session.read_one(contract, Some(id), None).await?;
+            return Ok(live.map_or(Target::Lost, |live| Target::There(Box::new(live))));
+        }
+        let foreign = self.foreign.is_some()
+            && contract.list.shape != ListShape::Singleton
+            && !is_default_tag(&contract.key, &version.graph_id);
+        let live = if foreign {
+            let known = known_as(&version.graph_id, self.foreign);
+            match self.anew(&version.policy_type, &known) {
+                Some(id) => self.session.read_one(contract, Some(&id), None).await?,
+                None => None,
+            }
+        } else {
+            self.live(contract, version).await?
+        };
+        if let Some(live) = live {
+            return Ok(Target::There(Box::new(live)));
+        }
+        if foreign
+            && choice != Some(&Choice::Create)
+            && let Some(name) = version.name.as_deref()
+        {
+            let namesakes = self.session.ids_named(contract, None, Some(name)).await?;
+            if !namesakes.is_empty() {
+                return Ok(Target::Taken(namesakes));
+            }
+        }
+        Ok(Target::New)
     }
 
     /// The object as it is now: under the id that it had, or under the one that an earlier restore made it
@@ -158,7 +250,7 @@ impl Preview<'_> {
     }
 
     /// The id that an object got when it was made anew, and again, and again.
-    fn anew(&self, policy_type: &PolicyType, id: &str) -> Option<String> {
+    pub(super) fn anew(&self, policy_type: &PolicyType, id: &str) -> Option<String> {
         let (mut seen, mut last) = (BTreeSet::new(), None);
         let mut at = id.to_lowercase();
         while seen.insert(at.clone())
@@ -175,11 +267,7 @@ impl Preview<'_> {
         &self,
         version: &PolicyVersion,
     ) -> Result<Result<VersionContent, ReasonCode>, Stop> {
-        let Some(place) = self.run.payload_place(version.address).await? else {
-            return Ok(Err(ReasonCode::PayloadMissing));
-        };
-        let kind = PayloadKind::Version;
-        let read = stored::read(self.tools, self.run, &self.vault, kind, place).await?;
+        let read = self.source.content(self.tools, self.run, &self.vault, version).await?;
         Ok(read.and_then(|content| {
             let json = content.json().map_err(|_| ReasonCode::PayloadDamaged)?;
             let content = VersionContent::read(json).map_err(|_| ReasonCode::PayloadDamaged)?;
@@ -188,63 +276,31 @@ impl Preview<'_> {
         }))
     }
 
-    fn compare(
-        &self,
-        version: &PolicyVersion,
-        contract: &Contract,
-        wanted: VersionContent,
-        live: Option<FullObject>,
-    ) -> Prepared {
+    fn compare(&self, one: &mut Prepared, contract: &Contract, wanted: Whole<'_>) {
         let schema = self.tools.catalog.schema();
-        let assignments = match wanted.assignments {
-            Some(Json::Array(list)) => Some(list),
-            _ => None,
+        let live = one.live.as_ref();
+        one.reach = reach(wanted.assignments, live.and_then(|live| live.assignments.as_deref()));
+        let Some(live) = live else {
+            let steps = self.takes(contract, wanted, None);
+            one.action = steps.map_or_else(NodeAction::Blocked, |_| NodeAction::Create);
+            return;
         };
-        let object = wanted.object;
-        let refers_to = references_of(contract, &object, assignments.as_deref());
-        let there = live.as_ref().and_then(|live| live.assignments.as_deref());
-        let reach = reach(assignments.as_deref(), there);
-        let (action, base) = match &live {
-            None => {
-                let whole = Whole { object: &object, assignments: assignments.as_deref() };
-                let steps = self.takes(contract, whole, None);
-                (steps.map_or_else(NodeAction::Blocked, |_| NodeAction::Create), None)
-            }
-            Some(live) => {
-                let there = live.assignments.as_deref().unwrap_or_default();
-                let assigned = assignments
-                    .as_ref()
-                    .is_some_and(|wanted| assignments_differ(contract, wanted, there));
-                let differs = !differences(contract, schema, &object, &live.object).is_empty();
-                let print =
-                    fingerprint(contract, schema, &live.object, live.assignments.as_deref());
-                let graph_id = live.id.clone().unwrap_or_else(|| version.graph_id.clone());
-                let base = Some(Base { graph_id, fingerprint: print });
-                let whole = Whole { object: &object, assignments: assignments.as_deref() };
-                let action = match self.takes(contract, whole, Some(live)) {
-                    _ if !assigned && !differs => NodeAction::Unchanged,
-                    // What differs is in no body that may be sent: the restore could not keep the promise.
-                    Ok(0) => NodeAction::Blocked(ReasonCode::UnsupportedType),
-                    Ok(_) => NodeAction::Update,
-                    Err(reason) => NodeAction::Blocked(reason),
-                };
-                (action, base)
-            }
+        let there = live.assignments.as_deref().unwrap_or_default();
+        let assigned =
+            wanted.assignments.is_some_and(|wanted| assignments_differ(contract, wanted, there));
+        let differs = !differences(contract, schema, wanted.object, &live.object).is_empty();
+        one.action = match self.takes(contract, wanted, Some(live)) {
+            _ if !assigned && !differs => NodeAction::Unchanged,
+            // What differs is in no body that may be sent: the restore could not keep the promise.
+            Ok(0) => NodeAction::Blocked(ReasonCode::UnsupportedType),
+            Ok(_) => NodeAction::Update,
+            Err(reason) => NodeAction::Blocked(reason),
         };
-        let diff =
-            live.map(|live| self.diff(version, contract, live, &object, assignments.as_deref()));
-        Prepared {
-            version: version.clone(),
-            action,
-            base,
-            wanted: action.writes().then_some((object, assignments)),
-            refers_to,
-            binds: Vec::new(),
-            lacking: Vec::new(),
-            permissions: Vec::new(),
-            diff: diff.flatten(),
-            reach,
-        }
+        let print = fingerprint(contract, schema, &live.object, live.assignments.as_deref());
+        let graph_id = live.id.clone().unwrap_or_else(|| one.version.graph_id.clone());
+        one.base = Some(Base { graph_id, fingerprint: print });
+        let live = live.clone();
+        one.diff = self.diff(&one.version, contract, live, wanted.object, wanted.assignments);
     }
 
     /// How many steps writing it takes, by what the restore itself asks; or why it cannot be written.
@@ -297,85 +353,6 @@ impl Preview<'_> {
         comparison.run(&side(&now, assigned.as_ref()), &side(&then, wanted.as_ref())).ok()
     }
 
-    /// Finds for each reference what stands for it: an object that is there, or one that an earlier node
-    /// makes. What refers to nothing is not written.
-    pub(super) async fn bind(&self, all: Vec<Prepared>) -> Result<Vec<Prepared>, Stop> {
-        let mut all = in_order(all);
-        let exists = self.there(&all).await?;
-        let mut made: HashMap<(String, String), String> = HashMap::new();
-        for one in &mut all {
-            if one.action.writes() {
-                let (mut binds, mut lacking) = (Vec::new(), Vec::new());
-                for reference in &one.refers_to {
-                    let name = (reference.kind.clone(), reference.id.to_lowercase());
-                    if let Some(node) = made.get(&name) {
-                        let pointer = in_payload(&reference.pointer);
-                        binds.push(Bind { pointer, node: node.clone() });
-                    } else if exists.get(&reference.kind).is_some_and(|ids| !ids.contains(&name.1))
-                    {
-                        let there = &exists[&reference.kind];
-                        let anew = PolicyType::new(&reference.kind)
-                            .ok()
-                            .and_then(|key| self.anew(&key, &reference.id))
-                            .filter(|id| there.contains(&id.to_lowercase()));
-                        let pointer = in_payload(&reference.pointer);
-                        let wanted = one.wanted.as_mut();
-                        let put = anew
-                            .zip(wanted)
-                            .is_some_and(|(id, wanted)| put_id(wanted, &pointer, &id));
-                        if !put {
-                            lacking.push(reference.clone());
-                        }
-                    }
-                }
-                one.binds = binds;
-                if !lacking.is_empty() {
-                    one.lacking = lacking;
-                    one.block(ReasonCode::ReferenceMissing);
-                }
-            }
-            if one.action == NodeAction::Create {
-                let kind = one.version.policy_type.as_str().to_owned();
-                let id = one.version.graph_id.to_lowercase();
-                made.insert((kind, id), key(&one.version));
-            }
-        }
-        Ok(all)
-    }
-
-    /// What there is of what is referred to, by kind: ids in lower case. A kind that cannot be asked for is
-    /// not in it.
-    async fn there(&self, all: &[Prepared]) -> Result<BTreeMap<String, BTreeSet<String>>, Stop> {
-        let mut asked: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for one in all.iter().filter(|one| one.action.writes()) {
-            for reference in &one.refers_to {
-                asked.entry(&reference.kind).or_default().insert(reference.id.clone());
-            }
-        }
-        let mut found = BTreeMap::new();
-        for (kind, ids) in asked {
-            let there = if kind == GROUP {
-                let names =
-                    self.session.names_of(&ids).await.map_err(|error| stop(self.run, &error))?;
-                names.into_keys().map(|id| id.to_lowercase()).collect()
-            } else {
-                let key = PolicyType::new(kind).ok();
-                let contract = key.and_then(|key| self.tools.catalog.contract(&key));
-                let Some(contract) = contract.filter(|one| !one.item.path.contains("{parentId}"))
-                else {
-                    continue;
-                };
-                match self.session.ids_named(contract, None, None).await {
-                    Ok(ids) => ids.into_iter().map(|id| id.to_lowercase()).collect(),
-                    Err(error) if error.reason() == ReasonCode::PermissionMissing => continue,
-                    Err(error) => return Err(stop(self.run, &error)),
-                }
-            };
-            found.insert(kind.to_owned(), there);
-        }
-        Ok(found)
-    }
-
     /// Keeps what an object shall be, and makes its node.
     pub(super) async fn finish(&self, one: Prepared) -> Result<Seen, Stop> {
         let wanted = match &one.wanted {
@@ -390,7 +367,7 @@ impl Preview<'_> {
             _ => None,
         };
         let node = PlanNode {
-            key: key(&one.version),
+            key: key(&one.version, self.foreign),
             policy_type: one.version.policy_type.clone(),
             name: one.version.name.clone(),
             action: one.action,
@@ -399,13 +376,13 @@ impl Preview<'_> {
             wanted,
             binds: one.binds,
         };
-        let Prepared { version, lacking, permissions, diff, reach, .. } = one;
-        Ok(Seen { node, version, lacking, permissions, diff, reach })
+        let Prepared { version, lacking, namesakes, mapped, permissions, diff, reach, .. } = one;
+        Ok(Seen { node, version, lacking, namesakes, mapped, permissions, diff, reach })
     }
 }
 
 /// The same objects, each behind those of them that it refers to.
-fn in_order(all: Vec<Prepared>) -> Vec<Prepared> {
+pub(super) fn in_order(all: Vec<Prepared>) -> Vec<Prepared> {
     let place = |one: &Prepared| {
         (one.version.policy_type.as_str().to_owned(), one.version.graph_id.to_lowercase())
     };
@@ -436,27 +413,4 @@ fn references_of(
         members.insert(ASSIGNMENTS, Json::Array(list.to_vec()));
     }
     references::references(contract, &whole)
-}
-
-/// Puts the id of what was made anew in the place of the one that it had.
-fn put_id(wanted: &mut (Json, Option<Vec<Json>>), pointer: &str, id: &str) -> bool {
-    let (object, assignments) = wanted;
-    let place = match pointer.strip_prefix("/object") {
-        Some(rest) => object.pointer_mut(rest),
-        None => pointer.strip_prefix(&format!("/{ASSIGNMENTS}/")).and_then(|rest| {
-            let (index, rest) = rest.split_once('/')?;
-            let element = assignments.as_mut()?.get_mut(index.parse::<usize>().ok()?)?;
-            element.pointer_mut(&format!("/{rest}"))
-        }),
-    };
-    place.is_some_and(|place| {
-        *place = Json::from(id);
-        true
-    })
-}
-
-/// A place of an object with its assignments, as a place of a payload.
-fn in_payload(pointer: &str) -> String {
-    let assignments = format!("/{ASSIGNMENTS}/");
-    if pointer.starts_with(&assignments) { pointer.to_owned() } else { format!("/object{pointer}") }
 }

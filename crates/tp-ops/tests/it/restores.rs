@@ -3,6 +3,7 @@
 mod approvals;
 mod kills;
 mod lost;
+mod mapping;
 mod previews;
 mod rounds;
 mod steps;

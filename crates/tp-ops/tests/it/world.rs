@@ -72,7 +72,7 @@ fn worker(id: WorkerId, db: &TestDatabase, tools: &Tools) -> Worker {
 }
 
 impl World {
-    async fn new(db: TestDatabase, sim: SpawnedSim) -> Self {
+    pub(crate) async fn new(db: TestDatabase, sim: SpawnedSim) -> Self {
         let (workspace, _) = db.store.test_workspace().await;
         let tenant = sim.sim.tenants().remove(0);
         let new = NewTenant {

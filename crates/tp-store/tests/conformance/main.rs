@@ -32,6 +32,7 @@ mod payloads;
 mod policies;
 mod prune;
 mod restore_previews;
+mod restore_sources;
 mod restores;
 mod runs;
 mod schedules;

@@ -68,15 +68,16 @@ async fn a_draft_names_the_versions_of_its_own_tenant() {
         let (id, run) = begun(&world, &draft).await;
         let record = run.restore(id).await.unwrap().unwrap();
         assert_eq!(record.draft, Some(draft.clone()), "{}", world.db.name());
-        let found = run.restore_versions(&draft).await.unwrap();
+        let door = run.restore_source(None).await.unwrap().unwrap();
+        let found = door.versions(&draft).await.unwrap();
         let ids: Vec<&str> = found.iter().map(|one| one.graph_id.as_str()).collect();
         assert_eq!(ids, ["a", "b"]);
         let one =
             RestoreDraft { source: RestoreSource::Versions(vec![found[1].id]), ..draft.clone() };
-        assert_eq!(run.restore_versions(&one).await.unwrap(), [found[1].clone()]);
+        assert_eq!(door.versions(&one).await.unwrap(), [found[1].clone()]);
         let none = VersionId::from_uuid(Uuid::from_u128(4));
         let none = RestoreDraft { source: RestoreSource::Versions(vec![none]), ..draft };
-        assert_eq!(run.restore_versions(&none).await.unwrap(), []);
+        assert_eq!(door.versions(&none).await.unwrap(), []);
         // Another tenant has no set of that number, and not this restore.
         let foreign = world.scope::<PreviewRestore>("fabrikam").await;
         assert!(foreign.restore_get(id).await.unwrap().is_none());

@@ -100,6 +100,18 @@ impl Two {
         sets.backup_list(None, 1).await.unwrap()[0].number
     }
 
+    /// Each group of the source is one of the target.
+    async fn groups(&self) -> Value {
+        let path = format!("state?tenant={}&type=group", self.source_entra);
+        let state = control(&self.bench.world.sim, reqwest::Method::GET, &path, None).await;
+        let here = self.bench.all_held("group").await;
+        let pairs = state["objects"].as_array().unwrap().iter().zip(here.iter().cycle());
+        pairs
+            .map(|(from, to)| (from["id"].as_str().unwrap().to_owned(), json!({"to": to["id"]})))
+            .collect::<serde_json::Map<String, Value>>()
+            .into()
+    }
+
     fn draft(&self, set: u64, mapping: &Value) -> RestoreDraft {
         let mut draft = RestoreDraft::of_backup(set);
         draft.source_tenant = Some(self.source);
@@ -262,10 +274,10 @@ async fn every_enabled_type_goes_into_an_empty_tenant() {
             .collect();
         let set = two.backed_up(&keys).await;
         two.empty(&keys).await;
-        // Each group of the source stands for one of the target; what else is asked for is said below.
-        let (_, plan) = two.previewed(&two.draft(set, &json!({}))).await;
+        let groups = two.groups().await;
+        let (_, plan) = two.previewed(&two.draft(set, &json!({ "group": groups.clone() }))).await;
         let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
-        let mut choices = serde_json::Map::new();
+        let mut choices = serde_json::Map::from_iter([("group".to_owned(), groups)]);
         for node in &plan.plan().nodes {
             if let NodeAction::Blocked(reason) = node.action {
                 *reasons.entry(reason.to_string()).or_default() += 1;
@@ -274,7 +286,8 @@ async fn every_enabled_type_goes_into_an_empty_tenant() {
                 of_type[id] = json!("skip");
             }
         }
-        let (id, plan) = two.previewed(&two.draft(set, &Value::Object(choices))).await;
+        let again = Value::Object(choices);
+        let (id, plan) = two.previewed(&two.draft(set, &again)).await;
         let created: Vec<&str> =
             plan.plan().writes().map(|node| node.policy_type.as_str()).collect();
         let types: std::collections::BTreeSet<&str> = created.iter().copied().collect();
@@ -295,7 +308,7 @@ async fn every_enabled_type_goes_into_an_empty_tenant() {
         let log = bench.written(since).await.into_iter();
         let written: Vec<(String, String)> = log.map(|(method, path, _)| (method, path)).collect();
         assert_eq!(planned, written, "{name}");
-        let again = two.draft(set, &json!({}));
+        let again = two.draft(set, &again);
         let (_, again) = two.previewed(&again).await;
         let changed: Vec<_> = again.plan().writes().map(|node| node.key.clone()).collect();
         assert!(changed.is_empty(), "{name}: {changed:?}");

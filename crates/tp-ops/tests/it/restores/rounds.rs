@@ -147,6 +147,17 @@ async fn round_trip(bench: &Bench) -> Shown {
     let (id, plan) = bench.previewed(&draft).await;
     let mut shown = Shown { types, objects: planted.len(), ..Shown::default() };
     shown.wrong.extend(wrong(&actions(&plan), &planted));
+    for node in plan.plan().nodes.iter().filter(|_| !shown.wrong.is_empty()) {
+        let key = node.policy_type.as_str();
+        let id = node.key.rsplit('/').next().unwrap_or_default();
+        if actions(&plan)[&node.key]
+            != planted.get(&node.key).copied().unwrap_or(NodeAction::Unchanged)
+            && let Some(live) = bench.read(key, id).await
+        {
+            let text = Value::from(&live.object).to_string();
+            shown.wrong.push(text.chars().take(6_000).collect());
+        }
+    }
     if !shown.wrong.is_empty() {
         return shown;
     }

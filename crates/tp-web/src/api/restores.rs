@@ -96,7 +96,8 @@ fn node_json(app: &App, node: &PlanNode, found: Option<&Value>) -> Value {
         "reason_code": node.action.blocker().map(ReasonCode::as_str),
         "graph_id": node.base.as_ref().map(|base| base.graph_id.as_str()),
     });
-    for member in ["diff", "reach", "lacking", "permissions", "version"] {
+    let members = ["diff", "reach", "lacking", "mapped", "namesakes", "permissions", "version"];
+    for member in members {
         object[member] = found.and_then(|found| found.get(member)).cloned().unwrap_or_default();
     }
     object
@@ -161,7 +162,11 @@ pub(crate) async fn begin(
     draft: &RestoreDraft,
     request: String,
 ) -> Result<RestoreId, WebError> {
-    let seen = scope.also::<tp_domain::access::ViewBackups>().await?;
+    // The door of the source's own tenant decides whether its backups may be seen.
+    let own = scope.tenant().id;
+    let source = draft.source_tenant.unwrap_or(own);
+    let place = TenantRef::Id(source);
+    let seen = app.store.enter::<tp_domain::access::ViewBackups>(scope.actor(), &place).await?;
     match &draft.source {
         RestoreSource::Backup(number) => {
             seen.backup_get(*number).await?.ok_or(WebError::NotFound)?;
@@ -174,6 +179,7 @@ pub(crate) async fn begin(
     }
     let id = scope.restore_create(draft, Some(request)).await?;
     if let RestoreSource::Backup(number) = draft.source
+        && source == own
         && !scope.backup_hold(number, id).await?
     {
         return Err(WebError::NotFound);

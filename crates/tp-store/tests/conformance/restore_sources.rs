@@ -108,6 +108,7 @@ async fn a_run_sees_the_groups_of_its_own_tenant() {
     for world in worlds().await {
         let name = world.db.name();
         let run = world.claimed("fabrikam").await;
+        run.steps_plan(&[key("group")]).await.unwrap();
         let group = ObservedGroup {
             graph_id: "g1".to_owned(),
             name: Some("Pilot".to_owned()),

@@ -87,7 +87,7 @@ impl Two {
     async fn backed_up(&self, keys: &[String]) -> u64 {
         let types = keys.iter().map(|key| PolicyType::new(key).unwrap()).collect();
         let store = &self.bench.world.db.store;
-        store_time(&self.bench).await;
+        later(&self.bench);
         let place = TenantRef::Id(self.source);
         let actor = store.test_actor("owner@example.com").await;
         let scope = store.enter::<StartBackup>(&actor, &place).await.unwrap();
@@ -124,7 +124,7 @@ impl Two {
     }
 }
 
-async fn store_time(bench: &Bench) {
+fn later(bench: &Bench) {
     bench.world.db.clock.advance(Duration::from_mins(1));
 }
 

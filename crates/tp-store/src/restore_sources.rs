@@ -20,7 +20,7 @@ use crate::error::StoreError;
 use crate::payloads::{PayloadPlace, place};
 use crate::scope::TenantScope;
 use crate::stmt::stmt;
-use crate::versions::{VersionRow, version_columns};
+use crate::versions::{GET, OF_SET, VersionRow};
 use crate::{ClaimedRun, Store};
 
 // The tenant must be of the run's workspace, and whoever started the run must have a role there.
@@ -33,19 +33,6 @@ LEFT JOIN users u ON u.id = COALESCE(r.initiator_id, r.authority_id)
 LEFT JOIN memberships own ON own.scope_id = t.id AND own.user_id = u.id
 LEFT JOIN memberships whole ON whole.scope_id = r.workspace_id AND whole.user_id = u.id
 WHERE r.scope_id = $1 AND r.id = $2";
-const OF_SET: &str = concat!(
-    "SELECT ",
-    version_columns!(),
-    " FROM backup_sets b \
-     JOIN backup_items i ON i.scope_id = b.scope_id AND i.set_id = b.id \
-     JOIN policy_versions v ON v.scope_id = i.scope_id AND v.id = i.version_id \
-     WHERE b.scope_id = $1 AND b.number = $2 ORDER BY v.policy_type, v.graph_id"
-);
-const ONE: &str = concat!(
-    "SELECT ",
-    version_columns!(),
-    " FROM policy_versions v WHERE v.scope_id = $1 AND v.id = $2"
-);
 const MAPPING_SET: &str = "\
 INSERT INTO restore_mappings (scope_id, source_tenant_id, kind, source_id, workspace_id, tenant_id,
                               target_id, set_by, set_at)
@@ -142,7 +129,7 @@ impl SourceDoor {
                         RestoreSource::Versions(ids) => {
                             let mut rows = Vec::with_capacity(ids.len());
                             for id in ids {
-                                rows.extend(tx.optional(stmt!(ONE, scope, id.uuid())).await?);
+                                rows.extend(tx.optional(stmt!(GET, scope, id.uuid())).await?);
                             }
                             Ok(rows)
                         }

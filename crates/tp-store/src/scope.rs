@@ -66,7 +66,12 @@ pub struct TenantScope<C> {
 impl<C> TenantScope<C> {
     /// Enters the same tenant for another purpose; the right to it is read from the database anew.
     pub async fn also<D: Need>(&self) -> Result<TenantScope<D>, Refused> {
-        self.store.enter(&self.actor, &TenantRef::Id(self.tenant.id)).await
+        self.also_in(self.tenant.id).await
+    }
+
+    /// Enters another tenant, where the same person may have other rights or none.
+    pub async fn also_in<D: Need>(&self, tenant: TenantId) -> Result<TenantScope<D>, Refused> {
+        self.store.enter(&self.actor, &TenantRef::Id(tenant)).await
     }
 
     /// The tenant.

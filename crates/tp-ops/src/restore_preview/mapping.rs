@@ -261,7 +261,8 @@ impl Preview<'_> {
                     ids.insert(group.graph_id.clone());
                     cached.push((name, group.graph_id));
                 }
-                let found = self.session.names_of(&ids).await.map_err(|error| stop(self.run, &error))?;
+                let found =
+                    self.session.names_of(&ids).await.map_err(|error| stop(self.run, &error))?;
                 let found: BTreeSet<String> =
                     found.into_keys().map(|id| id.to_lowercase()).collect();
                 // The cache may be old: what it names must be there.

@@ -136,6 +136,11 @@ impl Preview<'_> {
                 ..Prepared::blocked(version, ReasonCode::UnsupportedType)
             });
         }
+        let wanted = match self.wanted(version).await? {
+            Ok(wanted) => wanted,
+            Err(reason) => return Ok(Prepared::blocked(version, reason)),
+        };
+        let nested = contract.item.path.contains("{parentId}");
         let target = if nested {
             // Its place is not in a version: it is shown without what is there.
             Ok(Target::New)

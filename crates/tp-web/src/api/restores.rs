@@ -165,8 +165,7 @@ pub(crate) async fn begin(
     // The door of the source's own tenant decides whether its backups may be seen.
     let own = scope.tenant().id;
     let source = draft.source_tenant.unwrap_or(own);
-    let place = TenantRef::Id(source);
-    let seen = app.store.enter::<tp_domain::access::ViewBackups>(scope.actor(), &place).await?;
+    let seen = scope.also_in::<tp_domain::access::ViewBackups>(source).await?;
     match &draft.source {
         RestoreSource::Backup(number) => {
             seen.backup_get(*number).await?.ok_or(WebError::NotFound)?;

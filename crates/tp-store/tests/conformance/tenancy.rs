@@ -35,6 +35,10 @@ async fn what_is_not_yours_is_not_there() {
         }
         let own = store.enter::<StartInventorySync>(&world.guest, &at("fabrikam")).await.unwrap();
         assert_eq!(own.role(), Role::Manager, "the tenant's own role");
+        let other = own.also_in::<ViewPolicies>(world.contoso).await;
+        assert!(matches!(other, Err(Refused::NotFound)), "{}", world.db.name());
+        let same = own.also_in::<ViewPolicies>(world.fabrikam).await.unwrap();
+        assert_eq!(same.tenant().id, world.fabrikam, "{}", world.db.name());
         let fleet =
             store.enter_fleet::<ViewTenant>(&world.guest).unwrap().tenant_list().await.unwrap();
         assert_eq!(fleet.len(), 1);

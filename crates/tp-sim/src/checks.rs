@@ -129,7 +129,7 @@ impl Judge<'_> {
         let Some(property) = self.schema.property(self.entity, name) else {
             return Err(self.unknown(name));
         };
-        let is_navigation = property.is_navigation || has(&self.route.navigation, name);
+        let is_navigation = property.is_navigation;
         let inline = has(&self.route.create_navigation, name);
         if property.is_read_only || has(&self.route.refused, name) {
             return Err(read_only(name));

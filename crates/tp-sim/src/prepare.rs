@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::routes::{Route, type_of};
+use crate::routes::{Route, short, type_of};
 use crate::shape::secret_reference;
 
 /// Completes an object that has its id.
@@ -12,7 +12,8 @@ pub(crate) fn prepare(object: &mut Map<String, Value>, route: &Route) {
     let id = object.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     rename(object);
     defaults(object, route, &id);
-    for name in &route.navigation {
+    let entity = object.get("@odata.type").and_then(Value::as_str).map(short).map(str::to_owned);
+    for name in route.navigation_of(entity.as_deref()) {
         if let Some(part) = object.get_mut(name) {
             if part.is_object() && is_list(name) {
                 *part = json!([part.take()]);

@@ -1,6 +1,8 @@
 //! Which types there are, where, and how they are written: the simulator's own data,
 //! `data/routes.json`.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -24,6 +26,9 @@ pub(crate) struct Route {
     pub(crate) throttle: String,
     pub(crate) page: usize,
     pub(crate) navigation: Vec<String>,
+    /// Of these concrete types, such names are plain members and no navigation.
+    #[serde(default)]
+    plain: HashMap<String, Vec<String>>,
     /// Navigation that has no path of its own.
     pub(crate) expand_only: Vec<String>,
     /// Navigation that `$expand` does not take.
@@ -77,8 +82,12 @@ pub(crate) fn routes() -> Result<Vec<Route>, serde_json::Error> {
 
 /// The concrete type of an object, without its namespace.
 pub(crate) fn type_of(object: &Value) -> Option<&str> {
-    let name = object.get("@odata.type")?.as_str()?;
-    Some(name.trim_start_matches('#').trim_start_matches("microsoft.graph."))
+    object.get("@odata.type")?.as_str().map(short)
+}
+
+/// A type's name without its namespace.
+pub(crate) fn short(name: &str) -> &str {
+    name.trim_start_matches('#').trim_start_matches("microsoft.graph.")
 }
 
 impl Route {
@@ -86,6 +95,16 @@ impl Route {
     pub(crate) fn default_type(&self) -> String {
         let name = self.odata_types.first().unwrap_or(&self.entity);
         format!("#microsoft.graph.{name}")
+    }
+
+    /// The navigation of an object, by its concrete type.
+    pub(crate) fn navigation_of<'r>(
+        &'r self,
+        entity: Option<&str>,
+    ) -> impl Iterator<Item = &'r String> + use<'r> {
+        let plain = entity.and_then(|entity| self.plain.get(entity));
+        let plain = plain.map(Vec::as_slice).unwrap_or_default();
+        self.navigation.iter().filter(move |name| !plain.contains(name))
     }
 
     /// Whether a collection belongs to this type: its path, with any parent.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::query::Expand;
-use crate::routes::Route;
+use crate::routes::{Route, type_of};
 
 /// Navigation within navigation.
 pub(crate) const NESTED: [&str; 4] =
@@ -40,13 +40,13 @@ fn has(names: &[String], name: &str) -> bool {
 }
 
 impl Shape<'_> {
-    fn navigation(&self, name: &str) -> bool {
+    fn navigation(&self, entity: Option<&str>, name: &str) -> bool {
         // Contained in the policy and sent with it (authenticationmethodspolicy-get.md).
         if name == "authenticationMethodConfigurations" {
             return false;
         }
         match self.route {
-            Some(route) => has(&route.navigation, name),
+            Some(route) => route.navigation_of(entity).any(|own| own.eq_ignore_ascii_case(name)),
             None => NESTED.contains(&name),
         }
     }
@@ -55,9 +55,10 @@ impl Shape<'_> {
     pub(crate) fn object(&self, object: &Value) -> Value {
         let Value::Object(map) = object else { return object.clone() };
         let id = map.get("id").and_then(Value::as_str).unwrap_or_default();
+        let entity = type_of(object);
         let mut shaped = Map::new();
         for (key, value) in map {
-            if is_hint(key) || self.navigation(key) {
+            if is_hint(key) || self.navigation(entity, key) {
                 continue;
             }
             let always = key == "id" || key == "@odata.type";

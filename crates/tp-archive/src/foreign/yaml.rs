@@ -212,9 +212,21 @@ fn sort(text: &str) -> Sort {
         return Sort::Text;
     }
     if let Some((hours, rest)) = unsigned.split_once(':') {
-        let parts = rest.split([':', '.']);
-        let is_time = !hours.is_empty() && digits(hours) && parts.clone().all(digits);
-        return if is_time && !rest.starts_with([':', '.']) { Sort::NoJson } else { Sort::Text };
+        let (parts, fraction) = match rest.split_once('.') {
+            Some((parts, fraction)) => (parts, Some(fraction)),
+            None => (rest, None),
+        };
+        let sixtieth = |part: &str| match part.as_bytes() {
+            [one] => one.is_ascii_digit(),
+            [b'0'..=b'5', one] => one.is_ascii_digit(),
+            _ => false,
+        };
+        let first = if fraction.is_some() { '0'..='9' } else { '1'..='9' };
+        let is_time = hours.starts_with(|digit| first.contains(&digit))
+            && digits(hours)
+            && parts.split(':').all(sixtieth)
+            && fraction.is_none_or(digits);
+        return if is_time { Sort::NoJson } else { Sort::Text };
     }
     if let Some((whole, rest)) = unsigned.split_once('.') {
         let (fraction, exponent) = match rest.split_once(['e', 'E']) {
@@ -226,7 +238,7 @@ fn sort(text: &str) -> Sort {
         let is_number = digits(whole)
             && digits(fraction)
             && exponent.is_none_or(signed)
-            && !(whole.is_empty() && fraction.is_empty());
+            && !(whole.is_empty() && (fraction.is_empty() || unsigned != text));
         return if is_number { Sort::Decimal } else { Sort::Text };
     }
     let based = |start: &str, digit: fn(&u8) -> bool| {
@@ -256,11 +268,12 @@ mod tests {
         // As `yaml.dump` of PyYAML 6 writes them.
         let text = "a: 1e5\nb: '1'\nc: 1.0e+16\nd: -7\ne: 'yes'\nf: true\ng: null\nh: 0o14\ni: 08\n\
                     j: \"\\xFC\\u2013\\U0001F600\"\nk: 12345678901234567890123\nl: '2020-01-01'\n\
-                    m: >-\n  folded\n  text\nn: {}\no: []\np: '1:30'\nq: 6f2c-1\nr: .5e\n";
+                    m: >-\n  folded\n  text\nn: {}\no: []\np: '1:30'\nq: 6f2c-1\nr: .5e\n\
+                    s: 01:00\nt: -.5\nu: 1:60\nv: 1.2.3\n";
         let expected = json!({
             "a": "1e5", "b": "1", "d": -7, "e": "yes", "f": true, "g": null, "h": "0o14", "i": "08",
             "j": "ü–😀", "l": "2020-01-01", "m": "folded text", "n": {}, "o": [], "p": "1:30",
-            "q": "6f2c-1", "r": ".5e",
+            "q": "6f2c-1", "r": ".5e", "s": "01:00", "t": "-.5", "u": "1:60", "v": "1.2.3",
         });
         let mut read = parse(text).unwrap();
         let members = read.as_object_mut().unwrap();

@@ -40,6 +40,11 @@ macro_rules! migrations {
             (13, "sign_in", include_str!(concat!("../migrations/", $folder, "/0013_sign_in.sql"))),
             (14, "access", include_str!(concat!("../migrations/", $folder, "/0014_access.sql"))),
             (
+                18,
+                "second_factor",
+                include_str!(concat!("../migrations/", $folder, "/0018_second_factor.sql")),
+            ),
+            (
                 19,
                 "artefacts",
                 include_str!(concat!("../migrations/", $folder, "/0019_artefacts.sql")),

@@ -56,7 +56,7 @@ pub(super) fn dates(value: &mut Json) {
             let date = value.as_str().and_then(|text| {
                 let millis = text.strip_prefix("/Date(")?.strip_suffix(")/")?;
                 let micros = millis.parse::<i64>().ok()?.checked_mul(1_000)?;
-                jiff_range(micros).then(|| Timestamp::from_micros(micros).rfc3339())
+                has_date(micros).then(|| Timestamp::from_micros(micros).rfc3339())
             });
             if let Some(date) = date {
                 *value = Json::from(date);
@@ -67,7 +67,7 @@ pub(super) fn dates(value: &mut Json) {
 }
 
 /// Whether a time is one that can be written: years 1 to 9999.
-const fn jiff_range(micros: i64) -> bool {
+const fn has_date(micros: i64) -> bool {
     -62_135_596_800_000_000 <= micros && micros < 253_370_764_800_000_000
 }
 

@@ -62,13 +62,13 @@ impl Reading {
 
     fn one(&self, key: &str) -> &ForeignPolicy {
         let mut of_type = self.policies.iter().filter(|policy| policy.policy_type.as_str() == key);
-        let one = of_type.next().unwrap_or_else(|| panic!("no {key}"));
+        let one = of_type.next().expect(key);
         assert!(of_type.next().is_none(), "two of {key}");
         one
     }
 
     fn why(&self, path: &str) -> Why {
-        self.left.iter().find(|left| left.path == path).unwrap_or_else(|| panic!("{path}")).why
+        self.left.iter().find(|left| left.path == path).expect(path).why
     }
 }
 

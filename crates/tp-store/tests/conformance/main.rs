@@ -35,6 +35,7 @@ mod restore_previews;
 mod restores;
 mod runs;
 mod schedules;
+mod second_factor;
 mod sign_in;
 mod tenancy;
 mod upkeep;

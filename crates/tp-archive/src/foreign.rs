@@ -28,11 +28,11 @@ pub use folder::ForeignFolder;
 /// A tool whose folders are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Tool {
-    /// github.com/almenscorner/IntuneCD, JSON or YAML.
+    /// `almenscorner/IntuneCD`, JSON or YAML.
     IntuneCd,
-    /// github.com/Micke-K/IntuneManagement.
+    /// `Micke-K/IntuneManagement`.
     IntuneManagement,
-    /// github.com/jseerden/IntuneBackupAndRestore.
+    /// `jseerden/IntuneBackupAndRestore`.
     IntuneBackupAndRestore,
 }
 

@@ -34,7 +34,7 @@ pub(super) fn is_guid(text: &str) -> bool {
 
 /// Gives an object back the form that Graph gives it.
 pub(super) fn restore(raw: &mut Raw, known: &Known) {
-    let mut names = Names { known, raw_names: &mut raw.names.0, remarks: &mut raw.remarks };
+    let mut names = Names { known, told: &mut raw.names.0, remarks: &mut raw.remarks };
     let Some(members) = raw.object.as_object_mut() else { return };
     for member in ["roleScopeTagIds", "roleScopeTags"] {
         if let Some(Json::Array(tags)) = members.get_mut(member) {
@@ -71,13 +71,13 @@ type KindNames = std::collections::BTreeMap<String, std::collections::BTreeMap<S
 
 struct Names<'a> {
     known: &'a Known,
-    raw_names: &'a mut KindNames,
+    told: &'a mut KindNames,
     remarks: &'a mut Vec<Remark>,
 }
 
 impl Names<'_> {
     fn remember(&mut self, kind: &str, id: &str, name: &str) {
-        let ids = self.raw_names.entry(kind.to_owned()).or_default();
+        let ids = self.told.entry(kind.to_owned()).or_default();
         ids.insert(id.to_lowercase(), name.to_owned());
     }
 

@@ -1,5 +1,5 @@
-//! Where each tool puts which objects. Sources: IntuneCD 2.6 (`backup/Intune/*.py`), IntuneManagement 3.10
-//! (`Extensions/EndpointManager.psm1`), IntuneBackupAndRestore 4.0 (`Public/Invoke-IntuneBackup*.ps1`).
+//! Where each tool puts which objects. Sources: IntuneCD 2.6 (`backup/Intune/*.py`), `IntuneManagement` 3.10
+//! (`Extensions/EndpointManager.psm1`), `IntuneBackupAndRestore` 4.0 (`Public/Invoke-IntuneBackup*.ps1`).
 
 use super::Tool;
 

@@ -23,13 +23,17 @@ pub(super) fn decoded(bytes: &[u8]) -> Result<String, Why> {
     text.ok_or(Why::NotText)
 }
 
+fn ending(path: &str) -> &str {
+    path.rsplit_once('.').map_or("", |(_, ending)| ending)
+}
+
 /// Whether a file's name says that it holds a value.
 pub(super) fn is_value(path: &str) -> bool {
-    is_yaml(path) || path.ends_with(".json")
+    is_yaml(path) || ending(path) == "json"
 }
 
 pub(super) fn is_yaml(path: &str) -> bool {
-    path.ends_with(".yaml") || path.ends_with(".yml")
+    matches!(ending(path), "yaml" | "yml")
 }
 
 /// The value of a file.

@@ -21,7 +21,7 @@ fn file(path: &str, value: &Json) -> (String, Vec<u8>) {
     (path.to_owned(), value.to_string().into_bytes())
 }
 
-/// As `Out-File` of Windows PowerShell writes it.
+/// As `Out-File` of Windows `PowerShell` writes it.
 fn wide(path: &str, value: &Json) -> (String, Vec<u8>) {
     let text = format!("{value}\r\n");
     let units = text.encode_utf16().flat_map(u16::to_le_bytes);
@@ -72,15 +72,19 @@ impl Reading {
     }
 }
 
+/// The link to a definition of an administrative template.
+fn link() -> String {
+    let graph = "https://graph.microsoft.com/beta/deviceManagement";
+    format!("{graph}/groupPolicyDefinitions('{OTHER}')")
+}
+
 fn target(id: &str) -> Json {
     json!({"@odata.type": "#microsoft.graph.groupAssignmentTarget", "groupId": id})
 }
 
-#[test]
-fn intune_management_is_read() {
-    let link = format!(
-        "https://graph.microsoft.com/beta/deviceManagement/groupPolicyDefinitions('{OTHER}')"
-    );
+/// A folder of `IntuneManagement`.
+fn management() -> Vec<(String, Vec<u8>)> {
+    let link = link();
     let values = json!([{
         "enabled": true,
         "definition@odata.bind": link,
@@ -89,7 +93,11 @@ fn intune_management_is_read() {
         "#Definition_categoryPath": "\\Desktop",
         "presentationValues": [],
     }]);
-    let files = [
+    let limit = json!({
+        "@odata.type": "#microsoft.graph.deviceEnrollmentLimitConfiguration",
+        "id": format!("{GUID}_DefaultLimit"), "displayName": "All users", "limit": 5,
+    });
+    vec![
         wide(
             "Contoso/MigrationTable.json",
             &json!({
@@ -137,20 +145,8 @@ fn intune_management_is_read() {
                 "settings": {"definitionId": "d", "valueJson": "true"},
             }),
         ),
-        wide(
-            "Contoso/EnrollmentRestrictions/Default.json",
-            &json!({
-                "@odata.type": "#microsoft.graph.deviceEnrollmentLimitConfiguration",
-                "id": format!("{GUID}_DefaultLimit"), "displayName": "All users", "limit": 5,
-            }),
-        ),
-        wide(
-            "Contoso/EnrollmentRestrictions/DefaultLimit.json",
-            &json!({
-                "@odata.type": "#microsoft.graph.deviceEnrollmentLimitConfiguration",
-                "id": format!("{GUID}_DefaultLimit"), "displayName": "All users", "limit": 5,
-            }),
-        ),
+        wide("Contoso/EnrollmentRestrictions/Default.json", &limit),
+        wide("Contoso/EnrollmentRestrictions/DefaultLimit.json", &limit),
         wide(
             "Contoso/PowerShellScripts/Run.json",
             &json!({
@@ -163,7 +159,12 @@ fn intune_management_is_read() {
         ("Contoso/NamedLocations/bad.json".to_owned(), b"{".to_vec()),
         file("Contoso/Tomorrow/New.json", &json!({"id": GUID})),
         ("read me.txt".to_owned(), b"hello".to_vec()),
-    ];
+    ]
+}
+
+#[test]
+fn intune_management_is_read() {
+    let files = management();
     let reading = Reading::of(&files).unwrap();
     assert_eq!(reading.tool, Tool::IntuneManagement);
     let edge = reading.one("settingsCatalogPolicy");
@@ -203,12 +204,10 @@ fn intune_management_is_read() {
     }
 }
 
-#[test]
-fn intune_backup_and_restore_is_read() {
-    let link = format!(
-        "https://graph.microsoft.com/beta/deviceManagement/groupPolicyDefinitions('{OTHER}')"
-    );
-    let files = [
+/// A folder of `IntuneBackupAndRestore`.
+fn backup_and_restore() -> Vec<(String, Vec<u8>)> {
+    let link = link();
+    vec![
         wide(
             "Device Configurations/Wi-Fi.json",
             &json!({
@@ -286,7 +285,12 @@ fn intune_backup_and_restore_is_read() {
             }),
         ),
         wide("Device Management Scripts/Script Content/Run.ps1", &json!("x")),
-    ];
+    ]
+}
+
+#[test]
+fn intune_backup_and_restore_is_read() {
+    let files = backup_and_restore();
     let reading = Reading::of(&files).unwrap();
     assert_eq!(reading.tool, Tool::IntuneBackupAndRestore);
     assert_eq!(reading.policies.len(), 7);
@@ -416,7 +420,7 @@ fn hostile_folders_are_refused_or_left() {
     let at = damaged.windows(14).position(|bytes| bytes == b"displayName: a").unwrap();
     damaged[at + 13] = b'z';
     let refused = match ForeignFolder::open(open(damaged).unwrap(), &catalog) {
-        Ok(folder) => folder.filter_map(Result::err).next().unwrap(),
+        Ok(mut folder) => folder.find_map(Result::err).unwrap(),
         Err(error) => error,
     };
     assert_eq!(refused.fault, Fault::ChecksumWrong);

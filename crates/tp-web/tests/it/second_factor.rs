@@ -15,8 +15,9 @@ const PAGE: &str = "/account/second-factor";
 /// The cookie of that name that a reply sets.
 fn cookie(reply: &Reply, name: &str) -> Option<String> {
     let all = reply.headers.get_all(header::SET_COOKIE).iter();
-    let pairs = all.filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
-    pairs.into_iter().find(|pair| pair.starts_with(&format!("{name}=")))
+    let mut pairs =
+        all.filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned));
+    pairs.find(|pair| pair.starts_with(&format!("{name}=")))
 }
 
 impl World {

@@ -2,13 +2,15 @@
 
     python backup_check.py --base http://127.0.0.1:PORT --out DIR
 
-Prints one line of JSON per figure: {"figure", "target", "measured", "holds"}.
+Prints one line of JSON per figure: {"figure", "target", "measured", "holds"}. Leaves beside DIR what the
+reader of such folders is tried on: json.zip, yaml.zip, state.json, expected.json.
 """
 
 import argparse
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -190,6 +192,19 @@ def main():
     found = len(expected) - len(missing)
     figure("objects in IntuneCD's files", f"{len(expected)}", f"{found}", bool(expected) and not missing)
     figure("objects mended before (samples that no service holds)", "any", str(mended), True)
+    beside = os.path.join(given.out, "..")
+    for name, content in (("state", state), ("expected", sorted(expected))):
+        with open(os.path.join(beside, f"{name}.json"), "w", encoding="utf-8") as file:
+            json.dump(content, file)
+    shutil.make_archive(os.path.join(beside, "json"), "zip", given.out)
+    yaml = os.path.join(beside, "backup-yaml")
+    command[command.index("--out") + 1] = yaml
+    with open(os.path.join(beside, "intunecd-yaml.log"), "w", encoding="utf-8") as log:
+        code = subprocess.run(
+            [*command, "-o", "yaml"], stdout=log, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    figure("IntuneCD 2.6.0 full backup as YAML ends", "exit 0", f"exit {code}", code == 0)
+    shutil.make_archive(os.path.join(beside, "yaml"), "zip", yaml)
     figure("IntuneCD's requests", "any", f"{counted} in {http} calls, {seconds:.1f} s", True)
     return 0
 

@@ -101,6 +101,8 @@ faults! {
     MarkerWrong => "marker_wrong", ArchiveAltered, "The markers in a policy and its list of redactions disagree.";
     /// A format number of another program version.
     FormatUnknown => "format_unknown", ArchiveUnknownFormat, "The archive has a format number that this version does not know.";
+    /// No folder of a tool that is known.
+    FolderUnknown => "folder_unknown", ArchiveUnknownFormat, "This is no backup of ours and no folder of IntuneCD, IntuneManagement or IntuneBackupAndRestore.";
     /// A text is no JSON.
     NotJson => "not_json", ArchiveMalformed, "A file is no JSON.";
     /// JSON, but not in the one form.

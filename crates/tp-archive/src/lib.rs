@@ -8,11 +8,13 @@
 //! - [`Zip`]: opens any zip file as the hostile thing that it may be (TRUST T12): its directory is checked
 //!   whole before anything is unpacked, and what is unpacked is bounded.
 //! - [`OwnArchive`]: an archive of ours, checked against its manifest; [`verify`] checks all of it.
+//! - [`ForeignFolder`]: the backup folder of another tool, policy by policy.
 //!
 //! The form is described in `docs/backups.md`. Nothing here writes to a disk.
 
 mod content;
 mod error;
+mod foreign;
 mod layout;
 mod limits;
 mod manifest;
@@ -23,6 +25,9 @@ mod zipped;
 
 pub use content::{StoredContent, check_content};
 pub use error::{ArchiveError, Fault};
+pub use foreign::{
+    ForeignFolder, ForeignPolicy, ForeignTenant, Found, LeftFile, Remark, Tool, Why,
+};
 pub use limits::Limits;
 pub use manifest::{FORMAT, MANIFEST, Manifest, ManifestItem, MissingItem, Source};
 pub use own::{OwnArchive, Verified, verify};

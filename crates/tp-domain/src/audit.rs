@@ -51,6 +51,14 @@ words! {
         UserEnabled => "user.enabled",
         /// Somebody changed their password.
         UserPasswordChanged => "user.password_changed",
+        /// Somebody turned their second factor on.
+        UserSecondFactorSet => "user.second_factor_set",
+        /// A second factor was turned off, by its person or for them.
+        UserSecondFactorRemoved => "user.second_factor_removed",
+        /// Somebody made new recovery codes.
+        UserRecoveryCodesMade => "user.recovery_codes_made",
+        /// Somebody came in with a recovery code.
+        UserRecoveryCodeUsed => "user.recovery_code_used",
         /// Somebody showed again who they are.
         UserConfirmed => "user.confirmed",
         /// Sessions were ended from another one.

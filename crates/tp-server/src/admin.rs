@@ -9,7 +9,7 @@ use serde_json::json;
 use tp_domain::access::{Capability, Role};
 use tp_store::{Bootstrap, NewUser};
 
-use crate::cli::AdminCommand;
+use crate::cli::{AdminCommand, SecondFactorCommand};
 use crate::config::Config;
 use crate::{output, wire};
 
@@ -34,10 +34,22 @@ fn check_capabilities(words: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn second_factor_off(email: &str, config: &Config) -> anyhow::Result<()> {
+    let store = wire::store(config).await?;
+    let was_on = store.console().second_factor_remove(email).await?;
+    store.close().await;
+    let Some(was_on) = was_on else { bail!("there is no account with the address {email}") };
+    output::json(&json!({"email": email, "was_on": was_on}));
+    Ok(())
+}
+
 /// Carries an act out and prints what it made.
 pub(crate) async fn run(command: AdminCommand, config: &Config) -> anyhow::Result<()> {
     let (workspace, email, name, token_capabilities) = match command {
         AdminCommand::Identity(command) => return identities::run(command, config).await,
+        AdminCommand::SecondFactor(SecondFactorCommand::Off { email }) => {
+            return second_factor_off(&email, config).await;
+        }
         AdminCommand::Bootstrap {
             workspace,
             email,

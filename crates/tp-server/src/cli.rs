@@ -198,6 +198,19 @@ pub(crate) enum AdminCommand {
     /// Who may sign in at the identity provider
     #[command(subcommand)]
     Identity(IdentityCommand),
+    /// The second factor of local accounts
+    #[command(subcommand)]
+    SecondFactor(SecondFactorCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecondFactorCommand {
+    /// Turn it off for somebody who has lost it; ends their sessions
+    Off {
+        /// Their e-mail address
+        #[arg(long)]
+        email: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -25,13 +25,15 @@ FROM sessions s JOIN workspaces w ON w.id = s.workspace_id
 WHERE s.user_id = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND s.last_used_at <= $4
 ORDER BY s.last_used_at DESC, s.id";
 const END_ONE: &str = "DELETE FROM sessions WHERE user_id = $1 AND id = $2";
-const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
+pub(crate) const END_OTHERS: &str = "DELETE FROM sessions WHERE user_id = $1 AND id <> $2";
 const ACCOUNT: &str = "SELECT email, name, password_hash FROM users WHERE id = $1";
 const PASSWORD_SET: &str = "UPDATE users SET password_hash = $2 WHERE id = $1";
 const NAME_SET: &str = "UPDATE users SET name = $2 WHERE id = $1 AND name <> $2";
-// A new secret for the same session: the old one is dead from here on (fixation).
-const ROTATE: &str = "\
-UPDATE sessions SET token_hash = $3, authenticated_at = $4, last_used_at = $4, expires_at = $5
+// A new secret for the same session: the old one is dead from here on (fixation). A local account that
+// stands in for the provider does not stay longer by showing itself again.
+pub(crate) const ROTATE: &str = "\
+UPDATE sessions SET token_hash = $3, authenticated_at = $4, last_used_at = $4,
+  expires_at = CASE WHEN break_glass = 1 THEN expires_at ELSE $5 END
 WHERE user_id = $1 AND id = $2";
 /// One signed-in browser of a person.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,9 +15,11 @@ use uuid::Uuid;
 
 use crate::Store;
 use crate::audit::audit;
+use crate::break_glass::BREAK_GLASS_LIFE;
 use crate::db::Reach;
 use crate::doors::{Actor, Via};
 use crate::error::StoreError;
+use crate::second_factor::SecondCode;
 use crate::secret_text::SecretText;
 use crate::stmt::stmt;
 use crate::system::random;
@@ -93,6 +95,17 @@ impl SessionSecret {
     }
 }
 
+/// How somebody came to a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entrance<'a> {
+    /// What the browser said that it is: for people to know their sessions by.
+    pub agent: &'a str,
+    /// The code that was asked for beside the password.
+    pub second: Option<SecondCode>,
+    /// Whether a local account is used although there is a provider to sign in at (PRODUCT A-4).
+    pub break_glass: bool,
+}
+
 /// A session that was just made.
 #[derive(Debug)]
 pub struct NewSession {
@@ -153,14 +166,14 @@ SELECT u.id, u.name, u.password_hash, u.status, u.failed_sign_ins, u.locked_unti
        (SELECT m.workspace_id FROM memberships m WHERE m.user_id = u.id
         ORDER BY m.created_at, m.workspace_id LIMIT 1) AS workspace_id
 FROM users u WHERE u.email = $1";
-const SIGN_IN_RESET: &str =
+pub(crate) const SIGN_IN_RESET: &str =
     "UPDATE users SET failed_sign_ins = 0, locked_until = NULL WHERE id = $1";
 const SIGN_IN_FAILED: &str = "\
 UPDATE users SET failed_sign_ins = failed_sign_ins + 1, locked_until = $2 WHERE id = $1";
 const SESSION_INSERT: &str = "\
 INSERT INTO sessions (token_hash, id, user_id, workspace_id, created_at, last_used_at, authenticated_at,
-                      expires_at, agent)
-VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7)";
+                      expires_at, agent, break_glass)
+VALUES ($1, $2, $3, $4, $5, $5, $5, $6, $7, $8)";
 const SESSION_GET: &str = "\
 SELECT s.id, s.user_id, s.workspace_id, s.last_used_at, s.authenticated_at, u.name
 FROM sessions s JOIN users u ON u.id = s.user_id
@@ -236,18 +249,21 @@ impl Hall {
         workspace: WorkspaceId,
         request_id: Option<String>,
     ) -> Result<NewSession, StoreError> {
-        self.session_create_for(account, workspace, "", request_id).await
+        self.session_create_for(account, workspace, &Entrance::default(), request_id).await
     }
 
-    /// The same, with what the browser said that it is: for people to know their sessions by.
+    /// The same, with how it came to it.
     pub async fn session_create_for(
         &self,
         account: &Account,
         workspace: WorkspaceId,
-        agent: &str,
+        entrance: &Entrance<'_>,
         request_id: Option<String>,
     ) -> Result<NewSession, StoreError> {
-        let agent: String = agent.chars().filter(|c| !c.is_control()).take(LONGEST_AGENT).collect();
+        let (break_glass, second) = (entrance.break_glass, entrance.second);
+        let life = if break_glass { BREAK_GLASS_LIFE } else { SESSION_LIFE };
+        let agent: String =
+            entrance.agent.chars().filter(|c| !c.is_control()).take(LONGEST_AGENT).collect();
         let secret = SessionSecret::fresh()?;
         let (hash, id, user) = (secret.hash(), SessionId::next(&*self.store.ids), account.id);
         let note = AuditNote {
@@ -257,7 +273,13 @@ impl Hall {
             tenant: None,
             run: None,
             request_id,
-            details: json!({"method": "password"}),
+            details: json!({
+                "method": "password", "break_glass": break_glass,
+                "second_factor": second.map(|code| match code {
+                    SecondCode::App => "app",
+                    SecondCode::Recovery => "recovery_code",
+                }),
+            }),
         };
         let ids = self.store.ids.clone();
         let expires_at = self
@@ -266,7 +288,7 @@ impl Hall {
             .write(Reach::All, move |tx| {
                 Box::pin(async move {
                     let now = tx.now();
-                    let expires_at = now.plus(SESSION_LIFE);
+                    let expires_at = now.plus(life);
                     tx.execute(stmt!(SIGN_IN_RESET, user.uuid())).await?;
                     tx.execute(stmt!(SESSIONS_EXPIRED, user.uuid(), now)).await?;
                     tx.execute(stmt!(
@@ -277,7 +299,8 @@ impl Hall {
                         workspace.uuid(),
                         now,
                         expires_at,
-                        agent
+                        agent,
+                        i64::from(break_glass)
                     ))
                     .await?;
                     audit(tx, &*ids, workspace, &note).await?;

@@ -3,7 +3,7 @@
 //! Every change is one unit: it holds the workspace's row from the first look to the end, so that two owners
 //! who demote each other at the same moment cannot leave the workspace without one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use crate::audit::audit;
 use crate::console::Console;
 use crate::db::{Reach, Tx};
 use crate::error::StoreError;
+use crate::second_factor;
 use crate::stmt::stmt;
 use crate::tenants::bad_row;
 use crate::workspace::WorkspaceScope;
@@ -54,6 +55,11 @@ const SESSIONS_END: &str = "DELETE FROM sessions WHERE workspace_id = $1 AND use
 const TOKENS_END: &str = "\
 UPDATE api_tokens SET revoked_at = $3
 WHERE workspace_id = $1 AND user_id = $2 AND revoked_at IS NULL";
+const FACTORS: &str = "\
+SELECT f.user_id AS id FROM user_factors f WHERE f.confirmed_at IS NOT NULL
+AND EXISTS (SELECT 1 FROM memberships m WHERE m.workspace_id = $1 AND m.user_id = f.user_id)";
+const ELSEWHERE: &str =
+    "SELECT count(*) AS n FROM memberships WHERE workspace_id <> $1 AND user_id = $2";
 const USER_BY_EMAIL: &str = "SELECT id, status FROM users WHERE email = $1";
 const STATUS_SET: &str = "UPDATE users SET status = $2 WHERE id = $1 AND status <> $2";
 const ALL_SESSIONS_END: &str = "DELETE FROM sessions WHERE user_id = $1";
@@ -69,6 +75,24 @@ pub enum MemberChange {
     NotThere,
     /// It would leave the workspace without an owner who can sign in.
     LastOwner,
+}
+
+/// What became of the wish to take a member's second factor away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactorReset {
+    /// It is off, and the member's sessions are ended.
+    Done,
+    /// There is no such member, or they have none.
+    NotThere,
+    /// It is one's own: that is done in one's own account.
+    Own,
+    /// The account is a member of another workspace as well: that one's owners have not been asked.
+    Elsewhere,
+}
+
+#[derive(sqlx::FromRow)]
+struct IdRow {
+    id: Uuid,
 }
 
 #[derive(sqlx::FromRow)]
@@ -275,6 +299,13 @@ impl WorkspaceScope<ViewMembers> {
 }
 
 impl<C> WorkspaceScope<C> {
+    /// The members whose account asks for a second factor.
+    pub async fn member_factors(&self) -> Result<BTreeSet<UserId>, StoreError> {
+        let stmt = stmt!(FACTORS, self.workspace.uuid());
+        let rows: Vec<IdRow> = self.store.db.read(Reach::All, |tx| Box::pin(tx.all(stmt))).await?;
+        Ok(rows.into_iter().map(|row| UserId::from_uuid(row.id)).collect())
+    }
+
     pub(crate) fn hand(&self, request_id: Option<String>) -> Hand {
         Hand {
             ids: Arc::clone(&self.store.ids),
@@ -316,6 +347,38 @@ impl WorkspaceScope<ManageMembers> {
             .await
     }
 
+    /// Takes the second factor of a member away who has lost it, and ends all their sessions. The password
+    /// stays: whoever asks for this must be known to be that person.
+    pub async fn member_factor_reset(
+        &self,
+        user: UserId,
+        request_id: Option<String>,
+    ) -> Result<FactorReset, StoreError> {
+        if user == self.actor.user() {
+            return Ok(FactorReset::Own);
+        }
+        let hand = self.hand(request_id);
+        self.store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    hand.hold(tx).await?;
+                    let place = (hand.workspace.uuid(), user.uuid());
+                    if tx.one::<CountRow>(stmt!(IS_MEMBER, place.0, place.1)).await?.n == 0 {
+                        return Ok(FactorReset::NotThere);
+                    }
+                    if tx.one::<CountRow>(stmt!(ELSEWHERE, place.0, place.1)).await?.n > 0 {
+                        return Ok(FactorReset::Elsewhere);
+                    }
+                    let (ids, by) = (Arc::clone(&hand.ids), hand.actor.clone());
+                    let request_id = hand.request_id.clone();
+                    let done = second_factor::remove(tx, &*ids, user, by, request_id).await?;
+                    Ok(if done { FactorReset::Done } else { FactorReset::NotThere })
+                })
+            })
+            .await
+    }
+
     /// Removes a member: all roles here, all sessions and tokens of this workspace. The account stays.
     pub async fn member_remove(
         &self,
@@ -336,6 +399,24 @@ impl WorkspaceScope<ManageMembers> {
 }
 
 impl Console {
+    /// Takes the second factor of an account away, and ends its sessions. `None` when there is no such
+    /// account, `false` when it has none.
+    pub async fn second_factor_remove(&self, email: &str) -> Result<Option<bool>, StoreError> {
+        let (email, ids) = (email.trim().to_lowercase(), Arc::clone(&self.store.ids));
+        self.store
+            .db
+            .write(Reach::All, move |tx| {
+                Box::pin(async move {
+                    let found: Option<UserRow> = tx.optional(stmt!(USER_BY_EMAIL, email)).await?;
+                    let Some(found) = found else { return Ok(None) };
+                    let user = UserId::from_uuid(found.id);
+                    let by = Initiator::Console;
+                    second_factor::remove(tx, &*ids, user, by, None).await.map(Some)
+                })
+            })
+            .await
+    }
+
     /// Switches an account off or on. Off ends all its sessions; it cannot sign in, and its tokens do not
     /// work. `None` when there is no such account.
     pub async fn user_enable(

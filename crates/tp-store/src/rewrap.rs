@@ -9,6 +9,7 @@ use crate::db::{Reach, Tx};
 use crate::error::StoreError;
 use crate::keys::{KeyError, Place};
 use crate::payload_keys::{tenant_place, workspace_place};
+use crate::second_factor;
 use crate::stmt::stmt;
 use crate::{Console, Store, Upkeep};
 use tp_domain::ids::TenantId;
@@ -24,7 +25,7 @@ struct Column {
     place: fn(Uuid, Uuid) -> Place,
 }
 
-const COLUMNS: [Column; 3] = [
+const COLUMNS: [Column; 4] = [
     Column {
         old: "SELECT scope_id AS scope, id AS row_id, credential_sealed AS sealed
               FROM tenant_credentials
@@ -50,6 +51,14 @@ const COLUMNS: [Column; 3] = [
               WHERE scope_id = $1 AND id = $2 AND key_sealed = $3",
         count: "SELECT key_sealed AS sealed FROM tenant_keys WHERE key_sealed IS NOT NULL",
         place: tenant_place,
+    },
+    Column {
+        old: "SELECT user_id AS scope, user_id AS row_id, secret_sealed AS sealed FROM user_factors
+              WHERE secret_sealed NOT LIKE $1 ORDER BY user_id LIMIT $2",
+        set: "UPDATE user_factors SET secret_sealed = $4
+              WHERE user_id = $1 AND user_id = $2 AND secret_sealed = $3",
+        count: "SELECT secret_sealed AS sealed FROM user_factors",
+        place: |_, user| second_factor::place(user),
     },
 ];
 

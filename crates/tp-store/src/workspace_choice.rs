@@ -18,8 +18,8 @@ WHERE EXISTS (SELECT 1 FROM memberships m WHERE m.workspace_id = w.id AND m.user
 ORDER BY w.created_at, w.id";
 const MOVE: &str = "\
 INSERT INTO sessions (token_hash, id, user_id, workspace_id, created_at, last_used_at, authenticated_at,
-                      expires_at, method, agent)
-SELECT $1, $2, user_id, $4, created_at, $5, authenticated_at, expires_at, method, agent FROM sessions WHERE id = $3";
+                      expires_at, method, agent, break_glass)
+SELECT $1, $2, user_id, $4, created_at, $5, authenticated_at, expires_at, method, agent, break_glass FROM sessions WHERE id = $3";
 
 /// A workspace of one's own.
 #[derive(Clone, Debug, PartialEq, Eq)]

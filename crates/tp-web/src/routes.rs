@@ -78,6 +78,8 @@ fn page_routes() -> Vec<Route> {
         show("/assets/{name}", Asks::Nothing, get(assets::asset)),
         show("/login", Asks::Nothing, get(login::show)),
         act("/login", Asks::Nothing, post(login::sign_in)),
+        show("/login/code", Asks::Nothing, get(pages::login_code::show)),
+        act("/login/code", Asks::Nothing, post(pages::login_code::check)),
         act("/logout", Asks::SignIn, post(login::sign_out)),
         show("/tenants", Asks::SignIn, get(tenants::show)),
         show("/operations", Asks::SignIn, get(operations::fleet)),
@@ -123,7 +125,7 @@ fn page_routes() -> Vec<Route> {
 }
 
 fn account_pages() -> Vec<Route> {
-    use pages::{account as a, invitation as i, members as m, tokens as t};
+    use pages::{account as a, invitation as i, members as m, second_factor as f, tokens as t};
     let (see, manage) = (wants::<ViewMembers>(), wants::<ManageMembers>());
     vec![
         show("/account", Asks::SignIn, get(a::show)),
@@ -133,6 +135,11 @@ fn account_pages() -> Vec<Route> {
         act("/account/sessions/end-others", Asks::SignIn, post(a::session_end_others)),
         show("/account/confirm", Asks::SignIn, get(a::confirm_show)),
         act("/account/confirm", Asks::SignIn, post(a::confirm)),
+        show("/account/second-factor", Asks::SignIn, get(f::show)),
+        act("/account/second-factor/begin", Asks::SignIn, post(f::begin)),
+        act("/account/second-factor/confirm", Asks::SignIn, post(f::confirm)),
+        act("/account/second-factor/codes", Asks::SignIn, post(f::renew)),
+        act("/account/second-factor/off", Asks::SignIn, post(f::remove)),
         show("/account/tokens", Asks::SignIn, get(t::show)),
         act("/account/tokens", Asks::SignIn, post(t::create)),
         act("/account/tokens/{id}/revoke", Asks::SignIn, post(t::revoke)),
@@ -140,6 +147,7 @@ fn account_pages() -> Vec<Route> {
         act("/w/{workspace}/members/invite", manage, post(m::invite)),
         act("/w/{workspace}/members/{id}/role", manage, post(m::role)),
         act("/w/{workspace}/members/{id}/remove", manage, post(m::remove)),
+        act("/w/{workspace}/members/{id}/second-factor", manage, post(m::second_factor)),
         act("/w/{workspace}/members/invitations/{id}/revoke", manage, post(m::revoke)),
         show("/roles", Asks::SignIn, get(m::matrix)),
         show("/invite/{secret}", Asks::Nothing, get(i::show)),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use tp_store::{SessionSecret, SignInBrowser};
+use tp_store::{SECOND_STEP_LIFE, SecondStep, SessionSecret, SignInBrowser};
 
 use crate::app::App;
 
@@ -14,6 +14,11 @@ fn name(app: &App) -> &'static str {
 /// The cookie of a browser that is about to sign in at a provider (TRUST T21).
 fn sign_in_name(app: &App) -> &'static str {
     if app.is_https() { "__Host-tp-sign-in" } else { "tp-sign-in" }
+}
+
+/// The cookie of a sign-in whose code is missing.
+fn step_name(app: &App) -> &'static str {
+    if app.is_https() { "__Host-tp-step" } else { "tp-step" }
 }
 
 fn value<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
@@ -41,6 +46,22 @@ pub(crate) fn read(app: &App, headers: &HeaderMap) -> Option<SessionSecret> {
 /// What the cookie of a sign-in under way says.
 pub(crate) fn read_sign_in(app: &App, headers: &HeaderMap) -> Option<SignInBrowser> {
     value(headers, sign_in_name(app)).and_then(SignInBrowser::from_cookie)
+}
+
+/// What the cookie of a sign-in whose code is missing says.
+pub(crate) fn read_step(app: &App, headers: &HeaderMap) -> Option<SecondStep> {
+    value(headers, step_name(app)).and_then(SecondStep::from_cookie)
+}
+
+/// The cookie of a sign-in whose code is missing.
+pub(crate) fn set_step(app: &App, step: &SecondStep) -> Option<HeaderValue> {
+    let rest = format!("; Max-Age={}", SECOND_STEP_LIFE.as_secs());
+    cookie(app, step_name(app), step.expose(), &rest)
+}
+
+/// The cookie that takes it away.
+pub(crate) fn clear_step(app: &App) -> Option<HeaderValue> {
+    cookie(app, step_name(app), "", "; Max-Age=0")
 }
 
 fn cookie(app: &App, name: &str, value: &str, rest: &str) -> Option<HeaderValue> {

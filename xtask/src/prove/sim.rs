@@ -107,6 +107,27 @@ fn serve(binary: &Path, corpus: Option<&Path>) -> Result<Server> {
     bail!("the simulator ended before it said its address");
 }
 
+/// Whether what `IntuneCD` has saved can be imported: read with our reader and held against the tenant.
+fn read_back(folder: &Path, form: &str) -> Result<Vec<Value>> {
+    let mut command = shell::command("cargo");
+    command.args(["run", "--quiet", "-p", "tp-archive", "--example", "intunecd_check", "--"]);
+    command.arg(folder.join(form).with_extension("zip"));
+    command.args([folder.join("state.json"), folder.join("expected.json")]);
+    let output = command.stdout(Stdio::piped()).output()?;
+    let mut own = parse(&String::from_utf8_lossy(&output.stdout));
+    if own.is_empty() || !output.status.success() {
+        bail!("the reader failed: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    if own.iter().any(|figure| figure["holds"] != true) {
+        eprintln!("{}", String::from_utf8_lossy(&output.stderr));
+    }
+    for figure in &mut own {
+        let name = figure["figure"].as_str().unwrap_or_default();
+        figure["figure"] = format!("{form}: {name}").into();
+    }
+    Ok(own)
+}
+
 fn clients(python: &Path, binary: &Path, corpus: Option<&Path>) -> Result<Vec<Value>> {
     let estate = if corpus.is_some() { "corpus" } else { "generated" };
     let server = serve(binary, corpus)?;
@@ -129,6 +150,9 @@ fn clients(python: &Path, binary: &Path, corpus: Option<&Path>) -> Result<Vec<Va
             eprintln!("{}", String::from_utf8_lossy(&output.stderr));
         }
         figures.extend(own);
+    }
+    for form in ["json", "yaml"] {
+        figures.extend(read_back(&folder, form)?);
     }
     for figure in &mut figures {
         let name = figure["figure"].as_str().unwrap_or_default();

@@ -53,9 +53,10 @@ const LAYERS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates of others that only these of ours may use outside tests.
-const EXCLUSIVE: [(&str, &[&str]); 12] = [
+const EXCLUSIVE: [(&str, &[&str]); 13] = [
     ("reqwest", &["tp-graph", "tp-client", "tp-egress"]),
     ("jsonwebtoken", &["tp-egress"]),
+    ("saphyr-parser", &["tp-archive"]),
     ("zip", &["tp-archive"]),
     ("sqlx", &["tp-store"]),
     ("object_store", &["tp-payload"]),

@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop at once")]
 
 mod craft;
+mod foreign;
 mod hostile;
 mod own;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tp_domain::access::{
     Capability, ManageMembers, ManageTokens, RotateCredentials, ViewPolicies, ViewTenant,
 };
-use tp_store::{NewToken, Refused};
+use tp_store::{Entrance, NewToken, Refused};
 
 use crate::util::{at, worlds};
 
@@ -123,7 +123,8 @@ async fn a_session_says_what_browser_it_is_in() {
         let account = hall.account_by_email("reader@example.com").await.unwrap().unwrap();
         let (workspace, agent) =
             (account.workspace.unwrap(), format!("Fox\u{7} {}", "x".repeat(500)));
-        let new = hall.session_create_for(&account, workspace, &agent, None).await.unwrap();
+        let entrance = Entrance { agent: &agent, ..Entrance::default() };
+        let new = hall.session_create_for(&account, workspace, &entrance, None).await.unwrap();
         let actor = hall.actor_of_session(&new.secret).await.unwrap().unwrap();
         let list = hall.session_list(&actor).await.unwrap();
         let own = list.iter().find(|one| one.is_this).unwrap();

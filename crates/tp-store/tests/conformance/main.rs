@@ -36,6 +36,7 @@ mod restore_sources;
 mod restores;
 mod runs;
 mod schedules;
+mod second_factor;
 mod sign_in;
 mod tenancy;
 mod upkeep;

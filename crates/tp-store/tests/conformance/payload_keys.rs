@@ -154,6 +154,7 @@ async fn every_sealed_column_is_in_the_list_of_those_that_are_sealed_anew() {
         let known = [
             "tenant_credentials.credential_sealed",
             "tenant_keys.key_sealed",
+            "user_factors.secret_sealed",
             "workspace_keys.key_sealed",
         ];
         assert_eq!(columns, known, "{}: add it to crates/tp-store/src/rewrap.rs", world.db.name());

@@ -5,7 +5,7 @@ use tp_domain::access::{Capability, Role, ViewOperations};
 use tp_domain::ids::WorkspaceId;
 use tp_domain::tenant::Tenant;
 use tp_domain::time::Timestamp;
-use tp_store::{Actor, StoreError};
+use tp_store::{Actor, BreakGlass, StoreError};
 
 use super::{icon, time};
 use crate::app::App;
@@ -30,6 +30,8 @@ struct Person {
     workspace: WorkspaceId,
     /// A member of the workspace as a whole, not of single tenants only.
     whole: bool,
+    /// Local accounts that are used in place of the provider.
+    break_glass: Vec<BreakGlass>,
 }
 
 /// Where in the product a page stands.
@@ -95,6 +97,10 @@ impl Shell {
             },
             workspace: actor.workspace(),
             whole,
+            break_glass: match &app.settings.provider {
+                Some(_) => app.store.hall().break_glass_list(actor).await?,
+                None => Vec::new(),
+            },
         };
         Ok(Self { person: Some(person), ..Self::anonymous(app) })
     }
@@ -147,13 +153,24 @@ impl Shell {
                     (self.top_bar(page))
                     div class=(if page.tenant.is_some() { "frame" } else { "frame wide" }) {
                         @if let Some(tenant) = page.tenant { (sidebar(tenant, page.place)) }
-                        main id="main" tabindex="-1" { (page.body) }
+                        main id="main" tabindex="-1" { (self.break_glass()) (page.body) }
                         (self.footer(page))
                     }
                     p.visually-hidden id="live-status" role="status" {}
                 }
             }
         }
+    }
+
+    /// That a local account is used although there is a provider: everybody is told (PRODUCT A-4).
+    fn break_glass(&self) -> Markup {
+        let all = self.person.as_ref().map_or(&[][..], |person| &person.break_glass);
+        html! { @for one in all {
+            div.banner.warn role="status" { p {
+                strong { "Break-glass: " } "a session of the local account " (format::shown(&one.name)) " began " (time(one.since, self.now))
+                " and ends " (time(one.until, self.now)) " at the latest."
+            } }
+        } }
     }
 
     fn top_bar(&self, page: &Page<'_>) -> Markup {

@@ -11,6 +11,7 @@ use tp_domain::ids::SessionId;
 use tp_store::{Actor, FRESH, NewSession};
 
 use super::login::Nothing;
+use super::{login_code, second_factor};
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
 use crate::components::{empty, time};
@@ -31,7 +32,7 @@ pub(super) fn render(shell: &Shell, title: &str, body: Markup) -> Markup {
 
 pub(super) fn tabs(here: &str) -> Markup {
     let link = |href: &str, label: &str| html! { li { a href=(href) aria-current=[(href == here).then_some("page")] { (label) } } };
-    html! { nav aria-label="Account" { ul.tabs { (link("/account", "Account")) (link("/account/tokens", "API tokens")) (link(paths::OWN_SIGN_INS, "Ways to sign in")) (link(paths::WORKSPACES, "Workspaces")) } } }
+    html! { nav aria-label="Account" { ul.tabs { (link("/account", "Account")) (link("/account/tokens", "API tokens")) (link(second_factor::PATH, "Second factor")) (link(paths::OWN_SIGN_INS, "Ways to sign in")) (link(paths::WORKSPACES, "Workspaces")) } } }
 }
 
 pub(crate) async fn show(
@@ -53,6 +54,7 @@ async fn page(
     let hall = app.store.hall();
     let own = hall.own_account(actor).await?;
     let sessions = hall.session_list(actor).await?;
+    let has_factor = hall.has_second_factor(actor.user()).await?;
     let told = match done {
         Some("name") => Some("Your name is changed."),
         Some("password") => Some("Your password is changed, and your other sessions are ended."),
@@ -80,6 +82,7 @@ async fn page(
                     input type="password" id="new" name="new" autocomplete="new-password" minlength=(password::SHORTEST) maxlength=(password::LONGEST) aria-describedby="new-help" required;
                     p.muted.small id="new-help" { "At least " (password::SHORTEST) " characters. Any letters; a sentence is good. Your other sessions end." }
                 }
+                @if has_factor { (login_code::field()) }
                 button.button type="submit" { "Change password" }
             }
         } @else { p.muted { "You sign in with your organisation's account: this account has no password here." } }
@@ -132,14 +135,17 @@ pub(crate) async fn name(
 pub(crate) struct PasswordForm {
     current: String,
     new: String,
+    #[serde(default)]
+    code: String,
 }
 
-/// The wait after so many wrong passwords, as at sign-in: a session that was left open is no way to guess.
-pub(super) async fn is_right(
+/// Whether somebody in a session is who they are: the password and, where it is on, a code. Wrong tries wait
+/// as at sign-in: a session that was left open is no way to guess.
+async fn is_right(
     app: &App,
     actor: &Actor,
-    given: String,
-    request: Option<String>,
+    (given, code): (String, &str),
+    request: &str,
 ) -> Result<bool, WebError> {
     let hall = app.store.hall();
     let own = hall.own_account(actor).await?;
@@ -150,9 +156,13 @@ pub(super) async fn is_right(
     let right = password::check(app, given, own.password_hash).await?;
     if !right {
         let wait = super::login::ladder(account.failed_sign_ins);
-        hall.sign_in_refused(&account, wait, request).await?;
+        hall.sign_in_refused(&account, wait, Some(request.to_owned())).await?;
+        return Ok(false);
     }
-    Ok(right)
+    if !hall.has_second_factor(account.id).await? {
+        return Ok(true);
+    }
+    Ok(login_code::take(app, &account, code, request).await?.is_some())
 }
 
 /// Sends on with the session's new secret.
@@ -163,7 +173,7 @@ pub(super) fn on(app: &App, session: &NewSession, to: &str) -> Result<Response, 
     Ok(response)
 }
 
-const WRONG: &str = "The password is not right. Nothing was changed.";
+const WRONG: &str = "The password or the code is not right. Nothing was changed.";
 
 pub(crate) async fn password(
     SignedIn(actor): SignedIn,
@@ -171,7 +181,7 @@ pub(crate) async fn password(
     RequestId(id): RequestId,
     CsrfForm(form): CsrfForm<PasswordForm>,
 ) -> Result<Response, WebError> {
-    if !is_right(&app, &actor, form.current, Some(id.clone())).await? {
+    if !is_right(&app, &actor, (form.current, &form.code), &id).await? {
         let page = page(&app, &actor, None, Some(WRONG)).await?;
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response());
     }
@@ -217,18 +227,24 @@ pub(crate) fn confirm_address(back: Option<&str>) -> String {
     }
 }
 
-fn confirm_page(shell: &Shell, back: &str, has_password: bool, wrong: bool) -> Markup {
+fn confirm_page(
+    shell: &Shell,
+    back: &str,
+    (has_password, has_factor): (bool, bool),
+    wrong: bool,
+) -> Markup {
     let minutes = FRESH.as_secs() / Duration::from_mins(1).as_secs();
     let body = html! {
         div.signin {
             h1 { "Show that it is you" }
             p { "What you are about to do weighs much, and you signed in more than " (minutes) " minutes ago. Nothing was changed yet." }
-            @if wrong { div.banner.bad role="alert" { p { "The password is not right." } } }
+            @if wrong { div.banner.bad role="alert" { p { @if has_factor { "The password or the code is not right." } @else { "The password is not right." } } } }
             @if has_password {
                 form method="post" action=(CONFIRM) {
                     (shell.csrf())
                     input type="hidden" name="return_to" value=(back);
                     div { label for="password" { "Password" } input type="password" id="password" name="password" autocomplete="current-password" required; }
+                    @if has_factor { (login_code::field()) }
                     button.button.primary type="submit" { "Confirm" }
                 }
             } @else {
@@ -249,12 +265,15 @@ pub(crate) async fn confirm_show(
     let back = pairs.get("return_to").and_then(paths::local).unwrap_or("/tenants");
     let shell = Shell::of(&app, &actor).await?;
     let own = app.store.hall().own_account(&actor).await?;
-    Ok(confirm_page(&shell, back, own.password_hash.is_some(), false))
+    let has_factor = app.store.hall().has_second_factor(actor.user()).await?;
+    Ok(confirm_page(&shell, back, (own.password_hash.is_some(), has_factor), false))
 }
 
 #[derive(Deserialize)]
 pub(crate) struct ConfirmForm {
     password: String,
+    #[serde(default)]
+    code: String,
     #[serde(default)]
     return_to: String,
 }
@@ -266,9 +285,10 @@ pub(crate) async fn confirm(
     CsrfForm(form): CsrfForm<ConfirmForm>,
 ) -> Result<Response, WebError> {
     let back = paths::local(&form.return_to).unwrap_or("/tenants").to_owned();
-    if !is_right(&app, &actor, form.password, Some(id.clone())).await? {
+    if !is_right(&app, &actor, (form.password, &form.code), &id).await? {
         let shell = Shell::of(&app, &actor).await?;
-        let page = confirm_page(&shell, &back, true, true);
+        let has_factor = app.store.hall().has_second_factor(actor.user()).await?;
+        let page = confirm_page(&shell, &back, (true, has_factor), true);
         return Ok((StatusCode::UNAUTHORIZED, page).into_response());
     }
     let session = app.store.hall().session_confirm(&actor, Some(id)).await?;

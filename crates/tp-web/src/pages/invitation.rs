@@ -146,7 +146,8 @@ pub(crate) async fn accept(
         Accepted::Joined(_, workspace) => {
             let email = open.invitation.email;
             let account = hall.account_by_email(&email).await?.ok_or(WebError::Internal)?;
-            let session = hall.session_create_for(&account, workspace, &agent, Some(id)).await?;
+            let entrance = super::login::entrance(&app, &agent, None);
+            let session = hall.session_create_for(&account, workspace, &entrance, Some(id)).await?;
             let mut response = Redirect::to("/tenants").into_response();
             let cookie = session::set(&app, &session.secret).ok_or(WebError::Internal)?;
             response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -7,8 +7,9 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 use serde::Deserialize;
-use tp_store::SignInMethod;
+use tp_store::{BREAK_GLASS_LIFE, Entrance, SecondCode, SignInMethod};
 
+use super::login_code;
 use crate::app::App;
 use crate::components::layout::{Page, Place, Shell};
 use crate::error::WebError;
@@ -41,6 +42,12 @@ pub(crate) fn redirect(method: &Method, target: &str) -> Response {
     Redirect::to(&href).into_response()
 }
 
+/// How somebody with a local account comes in. Where there is a provider to sign in at, a local account is
+/// for the time when that does not work (PRODUCT A-4).
+pub(super) fn entrance<'a>(app: &App, agent: &'a str, second: Option<SecondCode>) -> Entrance<'a> {
+    Entrance { agent, second, break_glass: app.settings.provider.is_some() }
+}
+
 fn page(app: &App, return_to: &str, email: &str, refused: bool) -> Response {
     let body = html! {
         div.signin {
@@ -54,6 +61,7 @@ fn page(app: &App, return_to: &str, email: &str, refused: bool) -> Response {
             @if let Some(provider) = &app.settings.provider {
                 a.button.primary href=(paths::oidc(return_to)) { "Sign in with " (provider.name()) }
                 h2 { "Local account" }
+                p.muted.small { "For when signing in at " (provider.name()) " does not work. The session ends after " (BREAK_GLASS_LIFE.as_secs() / 60) " minutes, and everybody in the workspace sees it." }
             }
             form method="post" action="/login" {
                 input type="hidden" name="return_to" value=(return_to);
@@ -108,7 +116,15 @@ pub(crate) async fn sign_in(
     let paused = account.locked_until.is_some_and(|until| until > app.store.now());
     match account.workspace {
         Some(workspace) if right && account.active && !paused => {
-            let session = hall.session_create_for(&account, workspace, &agent, Some(id)).await?;
+            if hall.has_second_factor(account.id).await? {
+                let step = hall.second_step_begin(&account, &return_to).await?;
+                let mut response = Redirect::to(login_code::PATH).into_response();
+                let cookie = session::set_step(&app, &step).ok_or(WebError::Internal)?;
+                response.headers_mut().insert(header::SET_COOKIE, cookie);
+                return Ok(response);
+            }
+            let entrance = entrance(&app, &agent, None);
+            let session = hall.session_create_for(&account, workspace, &entrance, Some(id)).await?;
             let mut response = Redirect::to(&return_to).into_response();
             let cookie = session::set(&app, &session.secret).ok_or(WebError::Internal)?;
             response.headers_mut().insert(header::SET_COOKIE, cookie);

@@ -1,5 +1,7 @@
 //! Members of the workspace, invitations, and who may do what (UX §1.14).
 
+use std::collections::BTreeSet;
+
 use axum::extract::{RawQuery, State};
 use axum::response::Redirect;
 use maud::{Markup, html};
@@ -9,7 +11,8 @@ use tp_domain::ids::{InvitationId, TenantId, UserId};
 use tp_domain::member::{Invitation, Member, email};
 use tp_domain::tenant::Tenant;
 use tp_store::{
-    INVITATION_LIFE, InvitationSecret, Invited, MemberChange, NewInvitation, WorkspaceScope,
+    FactorReset, INVITATION_LIFE, InvitationSecret, Invited, MemberChange, NewInvitation,
+    WorkspaceScope,
 };
 
 use super::login::Nothing;
@@ -26,6 +29,8 @@ const WHY: &str = "why-members";
 /// What stands here besides the members themselves.
 struct Seen {
     members: Vec<Member>,
+    /// Those whose account asks for a second factor; nobody is told who may not change members.
+    factors: BTreeSet<UserId>,
     invitations: Vec<Invitation>,
     tenants: Vec<Tenant>,
     may: bool,
@@ -49,11 +54,13 @@ async fn page(
 ) -> Result<Markup, WebError> {
     let shell = Shell::of(app, scope.actor()).await?;
     let fleet = app.store.enter_fleet::<ViewTenant>(scope.actor())?;
+    let may = scope.may(Capability::MembersManage);
     let seen = Seen {
         members: scope.member_list().await?,
+        factors: if may { scope.member_factors().await? } else { BTreeSet::new() },
         invitations: scope.invitation_list().await?,
         tenants: fleet.tenant_list().await?.into_iter().map(|(tenant, _)| tenant).collect(),
-        may: scope.may(Capability::MembersManage),
+        may,
         me: scope.actor().user(),
         here: paths::members(scope.id()),
     };
@@ -62,6 +69,9 @@ async fn page(
         Some("removed") => {
             Some("The member is removed, and their sessions and tokens here are ended.")
         }
+        Some("factor") => Some(
+            "The second factor is off, and the member's sessions are ended. The password is all that it takes now.",
+        ),
         Some("revoked") => Some("The invitation is taken back."),
         _ => None,
     };
@@ -151,6 +161,13 @@ fn change(seen: &Seen, member: &Member, shell: &Shell) -> Markup {
                 label for=(id("role")) { "Role" }
                 select id=(id("role")) name="role" { (roles(member.role)) option value="" { "None: as in the workspace" } }
                 p { button.button type="submit" { "Save role" } }
+            }
+            @if seen.factors.contains(&member.user) && member.user != seen.me {
+                form method="post" action={ (base) "/second-factor" } {
+                    (shell.csrf())
+                    p.muted.small { "If they have lost their app and their recovery codes. Be sure that it is them who asks: by voice or in person." }
+                    p { button.button type="submit" { "Turn the second factor of " (format::shown(&member.name)) " off" } }
+                }
             }
             form method="post" action={ (base) "/remove" } {
                 (shell.csrf())
@@ -333,6 +350,26 @@ pub(crate) async fn remove(
     }
     changed(scope.member_remove(user, Some(id)).await?)?;
     Ok(Redirect::to(&format!("{}?done=removed", paths::members(scope.id()))))
+}
+
+/// Takes the second factor of a member away who has lost it.
+pub(crate) async fn second_factor(
+    InWorkspace(scope): InWorkspace<ManageMembers>,
+    Id(user): Id<UserId>,
+    RequestId(id): RequestId,
+    CsrfForm(Nothing {}): CsrfForm<Nothing>,
+) -> Result<Redirect, WebError> {
+    let conflict = |text: &str| Err(WebError::Conflict(text.to_owned()));
+    match scope.member_factor_reset(user, Some(id)).await? {
+        FactorReset::Done => {
+            Ok(Redirect::to(&format!("{}?done=factor", paths::members(scope.id()))))
+        }
+        FactorReset::NotThere => Err(WebError::NotFound),
+        FactorReset::Own => conflict("Your own second factor is turned off in your account."),
+        FactorReset::Elsewhere => conflict(
+            "This person is a member of another workspace as well. The operator of this installation can turn it off: tenantpilot admin second-factor off.",
+        ),
+    }
 }
 
 /// The matrix of roles and capabilities, as the code asks for it.

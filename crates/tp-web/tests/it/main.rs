@@ -18,5 +18,6 @@ mod polling;
 mod protection;
 mod restores;
 mod schedules;
+mod second_factor;
 mod sign_in;
 mod world;

@@ -14,8 +14,10 @@ words! {
     pub enum PayloadKind {
         /// What a version of a policy holds.
         Version => "version",
-        /// What a backup set consists of.
+        /// What a backup set consists of: how it stands, and where the list of each type is.
         Manifest => "manifest",
+        /// What of one type a backup set holds. Sets that hold the same share it.
+        SetList => "set_list",
         /// What a restore wants an object to be.
         Wanted => "wanted",
         /// What the preview of a restore has found.

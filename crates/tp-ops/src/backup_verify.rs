@@ -12,6 +12,7 @@ use serde_json::json;
 use tp_catalog::content::VersionContent;
 use tp_domain::backup_verify::VerifyBackup;
 use tp_domain::item::{ItemEnd, ItemSubject};
+use tp_domain::json::Json;
 use tp_domain::operation::OperationKind;
 use tp_domain::payload::{PayloadAddress, PayloadKind};
 use tp_domain::policy::PolicyType;
@@ -22,7 +23,7 @@ use tp_payload::{Canonical, Vault};
 use tp_store::{BackupHeld, ClaimedRun, PayloadPlace, capture_key};
 
 use crate::capturing::BUSY_WAIT;
-use crate::manifest::{Held, Manifest};
+use crate::manifest::{Head, Held, Manifest};
 use crate::sign_in::failed;
 use crate::stored::{read, vault};
 use crate::{Tools, observe};
@@ -152,14 +153,37 @@ impl VerifyBackupOperation {
         set: &BackupHeld,
     ) -> Result<Option<Result<Manifest, ReasonCode>>, Stop> {
         let Some(address) = set.manifest else { return Ok(None) };
-        let Some(place) = run.payload_place(address).await? else {
-            return Ok(Some(Err(ReasonCode::PayloadMissing)));
+        let head = self.part(run, vault, PayloadKind::Manifest, address).await?;
+        let lists = match head.and_then(|head| Head::read(&head).ok_or(ReasonCode::PayloadDamaged))
+        {
+            Err(reason) => return Ok(Some(Err(reason))),
+            Ok(head) => head,
         };
-        let content = read(&self.tools, run, vault, PayloadKind::Manifest, place).await?;
-        Ok(Some(content.and_then(|content| {
-            let json = content.json().map_err(|_| ReasonCode::PayloadDamaged)?;
-            Manifest::read(&json).ok_or(ReasonCode::PayloadDamaged)
-        })))
+        let mut manifest = Manifest::new(lists);
+        for address in manifest.lists() {
+            let list = self.part(run, vault, PayloadKind::SetList, address).await?;
+            let taken =
+                list.and_then(|list| manifest.take(&list).ok_or(ReasonCode::PayloadDamaged));
+            if let Err(reason) = taken {
+                return Ok(Some(Err(reason)));
+            }
+        }
+        Ok(Some(Ok(manifest)))
+    }
+
+    /// A part of the set's list of contents, or what is wrong with it.
+    async fn part(
+        &self,
+        run: &ClaimedRun,
+        vault: &Vault,
+        kind: PayloadKind,
+        address: PayloadAddress,
+    ) -> Result<Result<Json, ReasonCode>, Stop> {
+        let Some(place) = run.payload_place(address).await? else {
+            return Ok(Err(ReasonCode::PayloadMissing));
+        };
+        let content = read(&self.tools, run, vault, kind, place).await?;
+        Ok(content.and_then(|content| content.json().map_err(|_| ReasonCode::PayloadDamaged)))
     }
 
     async fn check_all(

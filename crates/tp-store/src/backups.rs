@@ -11,9 +11,8 @@ use tp_domain::backup::{
 };
 use tp_domain::completeness::Completeness;
 use tp_domain::hex::hex;
-use tp_domain::ids::{BackupId, CopyId, Ids, PolicyId, VersionId};
+use tp_domain::ids::{BackupId, Ids, PolicyId, VersionId};
 use tp_domain::operation::OperationKind;
-use tp_domain::payload::PayloadAddress;
 use tp_domain::policy::PolicyType;
 use tp_domain::reason::ReasonCode;
 use tp_domain::version::Purpose;
@@ -24,7 +23,7 @@ use crate::backup_reads::{ItemRow, TYPES, TypeRow};
 use crate::claims::Claimed;
 use crate::db::Tx;
 use crate::error::StoreError;
-use crate::payloads::{PayloadWritten, refer};
+use crate::payloads::{PayloadStored, refer};
 use crate::stmt::{StmtBuilder, stmt};
 use crate::tenants::bad_row;
 use crate::versions::{self, Captured};
@@ -161,12 +160,14 @@ pub struct BackupWritten {
 }
 
 /// How a set ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BackupEnd {
     /// How it stands.
     pub state: BackupState,
-    /// Its manifest: where it is, the copy that was reserved for it, and what was written.
-    pub manifest: Option<(PayloadAddress, CopyId, Option<PayloadWritten>)>,
+    /// Its manifest.
+    pub manifest: Option<PayloadStored>,
+    /// What the manifest refers to: the list of each type.
+    pub lists: Vec<PayloadStored>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -415,7 +416,8 @@ impl ClaimedRun {
             .await
     }
 
-    /// Ends the set. `false` when its manifest is not there any more: reserve and store it again.
+    /// Ends the set. `false` when a part of its manifest is not there any more: reserve and store all of it
+    /// again.
     pub async fn backup_finish(&self, set: BackupId, end: BackupEnd) -> Result<bool, StoreError> {
         let claimed = self.claimed;
         self.store
@@ -424,13 +426,16 @@ impl ClaimedRun {
                 Box::pin(async move {
                     claimed.check(tx).await?;
                     let (scope, now) = (claimed.scope, tx.now());
-                    let mut manifest = None;
-                    if let Some((address, copy, written)) = end.manifest {
-                        if !refer(tx, scope, address, copy, written, set.uuid()).await? {
+                    // In the order of addresses, so that two sets lock rows alike.
+                    let mut parts: Vec<&PayloadStored> =
+                        end.manifest.iter().chain(&end.lists).collect();
+                    parts.sort_by_key(|part| part.address);
+                    for PayloadStored { address, copy, written } in parts {
+                        if !refer(tx, scope, *address, *copy, *written, set.uuid()).await? {
                             return Ok(false);
                         }
-                        manifest = Some(address.as_bytes().to_vec());
                     }
+                    let manifest = end.manifest.map(|part| part.address.as_bytes().to_vec());
                     let finish =
                         stmt!(FINISH, scope, set.uuid(), end.state.as_str(), now, manifest);
                     tx.execute(finish).await?;

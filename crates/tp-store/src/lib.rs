@@ -123,7 +123,9 @@ pub use oidc_requests::{
     BegunSignIn, MOST_OPEN_SIGN_INS, SIGN_IN_LIFE, SignInBrowser, SignInPurpose, TakenSignIn,
 };
 pub use payload_keys::TenantKey;
-pub use payloads::{Condemned, Outdated, PayloadPlace, PayloadWant, PayloadWritten, Reserved};
+pub use payloads::{
+    Condemned, Outdated, PayloadPlace, PayloadStored, PayloadWant, PayloadWritten, Reserved,
+};
 pub use policies::{PolicyFilter, PolicyPage, PolicySort, PolicyStateFilter};
 pub use progress::Progress;
 pub use recovery_codes::{RECOVERY_CODES, RecoveryCodes};

@@ -111,6 +111,17 @@ pub struct PayloadWritten {
     pub object_bytes: u64,
 }
 
+/// A payload at hand, to be referred to by whoever needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadStored {
+    /// Its address.
+    pub address: PayloadAddress,
+    /// The copy that was reserved for it.
+    pub copy: CopyId,
+    /// What was written; none when it was stored before.
+    pub written: Option<PayloadWritten>,
+}
+
 /// A payload that nothing needs any more. Its object may be deleted, then its row.
 pub type Condemned = PayloadPlace;
 

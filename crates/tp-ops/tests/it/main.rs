@@ -14,6 +14,7 @@ mod proofs;
 mod reading;
 mod restores;
 mod retention;
+mod snapshots;
 mod sync;
 mod verify;
 mod world;

@@ -52,9 +52,18 @@ pub(crate) fn corpus() -> Option<PathBuf> {
 }
 
 pub(crate) async fn worlds(corpus: Option<PathBuf>) -> Vec<World> {
+    worlds_with(corpus, 1).await
+}
+
+/// Tenants of that many times the usual size.
+pub(crate) async fn worlds_of(scale: u32) -> Vec<World> {
+    worlds_with(None, scale).await
+}
+
+async fn worlds_with(corpus: Option<PathBuf>, scale: u32) -> Vec<World> {
     let mut worlds = Vec::new();
     for db in databases().await {
-        let estate = EstatePlan { corpus: corpus.clone(), tenants: 1, scale: 1, seed: 7 };
+        let estate = EstatePlan { corpus: corpus.clone(), tenants: 1, scale, seed: 7 };
         let sim = Sim::new(SimOptions { estate, ..SimOptions::default() }).unwrap();
         worlds.push(World::new(db, sim.spawn().await.unwrap()).await);
     }

@@ -89,7 +89,7 @@ pub(crate) async fn made(store: &Store, tenant: TenantId, payloads: &PayloadStor
         };
         let entry = BackupEntry::Captured(Box::new(captured));
         run.backup_write(set.id, &key, vec![entry]).await.unwrap();
-        let end = BackupEnd { state: BackupState::Partial, manifest: None };
+        let end = BackupEnd { state: BackupState::Partial, manifest: None, lists: Vec::new() };
         assert!(run.backup_finish(set.id, end).await.unwrap());
         let ended = Ended {
             outcome: tp_domain::run::Outcome::Succeeded,

@@ -154,7 +154,8 @@ async fn export(
     let failed =
         |error: std::io::Error| VerbError::Usage(format!("cannot write {}: {error}", to.display()));
     if to.exists() {
-        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        let text = format!("{} is there already: it is not replaced", to.display());
+        return Err(VerbError::Usage(text));
     }
     let body = json!({"kind": "backup.export", "inputs": {"backup": set}});
     let run = client.post(&format!("/api/v1/tenants/{slug}/runs"), &body, None).await?;

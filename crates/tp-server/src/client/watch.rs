@@ -152,7 +152,11 @@ impl View {
             text(run, "/counts/skipped")
         );
         say(&clean(&format!("{}: {outcome}. {counts}", text(run, "/label"))));
-        for failure in run.get("failures").and_then(Value::as_array).into_iter().flatten() {
+        let failures = run.get("failures").and_then(Value::as_array);
+        if failures.is_none_or(Vec::is_empty) && !text(run, "/reason_code").is_empty() {
+            say(&clean(&format!("  {}: {}", text(run, "/reason_code"), text(run, "/message"))));
+        }
+        for failure in failures.into_iter().flatten() {
             say(&clean(&format!(
                 "  {} ({}): {} {}",
                 text(failure, "/code"),

@@ -11,7 +11,7 @@ use tp_domain::run::Outcome;
 use tp_domain::version::ReferenceNames;
 use tp_store::{
     BackupEnd, BackupEntry, BackupItemFilter, Captured, ClaimedRun, HowStarted, OpenBackup,
-    PayloadWant, PayloadWritten,
+    PayloadStored, PayloadWant, PayloadWritten,
 };
 
 use crate::util::{World, key, policy, succeeded, worlds};
@@ -70,9 +70,10 @@ pub(crate) async fn end(run: ClaimedRun, set: OpenBackup, state: BackupState) ->
     let place = run.payloads_reserve(vec![want]).await.unwrap()[0];
     let key = run.payload_keys().await.unwrap().unwrap().active;
     let written = PayloadWritten { key, text_bytes: 10, object_bytes: 10 };
-    let manifest = Some((address, place.copy, Some(written)));
+    let manifest = Some(PayloadStored { address, copy: place.copy, written: Some(written) });
+    let lists = Vec::new();
     run.backup_type(set.id, &crate::util::key(TYPE), &Completeness::Complete, 2).await.unwrap();
-    assert!(run.backup_finish(set.id, BackupEnd { state, manifest }).await.unwrap());
+    assert!(run.backup_finish(set.id, BackupEnd { state, manifest, lists }).await.unwrap());
     let id = run.id();
     run.finish(succeeded()).await.unwrap();
     id
@@ -159,7 +160,7 @@ async fn a_set_without_its_manifest_or_with_failures_is_never_complete() {
     for world in worlds().await {
         let run = world.backup_claimed().await;
         let set = run.backup_begin(None, false).await.unwrap();
-        let bare = BackupEnd { state: BackupState::Complete, manifest: None };
+        let bare = BackupEnd { state: BackupState::Complete, manifest: None, lists: Vec::new() };
         assert!(run.backup_finish(set.id, bare).await.is_err(), "{}", world.db.name());
         run.backup_write(set.id, &key(TYPE), vec![failed("a")]).await.unwrap();
         let scope = world.backups("contoso").await;
@@ -167,7 +168,7 @@ async fn a_set_without_its_manifest_or_with_failures_is_never_complete() {
         let (_, contents) = run.backup_contents(set.id).await.unwrap();
         assert_eq!((contents.len(), contents[0].1.as_ref()), (1, None));
         assert_eq!(run.backup_begun().await.unwrap(), Some(set));
-        let end = BackupEnd { state: BackupState::Failed, manifest: None };
+        let end = BackupEnd { state: BackupState::Failed, manifest: None, lists: Vec::new() };
         assert!(run.backup_finish(set.id, end).await.unwrap());
         let found = scope.backup_get(1).await.unwrap().unwrap();
         assert_eq!((found.state, found.items, found.failed_items), (BackupState::Failed, 0, 1));

@@ -89,7 +89,7 @@ impl World {
             run.backup_write(set.id, &key, vec![entry]).await.unwrap();
             run.backup_type(set.id, &key, &Completeness::Complete, 1).await.unwrap();
         }
-        let end = BackupEnd { state: BackupState::Partial, manifest: None };
+        let end = BackupEnd { state: BackupState::Partial, manifest: None, lists: Vec::new() };
         assert!(run.backup_finish(set.id, end).await.unwrap());
         self.finish(run).await;
         set.number

@@ -131,6 +131,8 @@ words! {
         ArchiveOfAnotherTenant => "archive_of_another_tenant",
         /// Where it comes from does not say whether it is all that there was.
         CompletenessUnknown => "completeness_unknown",
+        /// A file of a folder became no policy.
+        FileNotUnderstood => "file_not_understood",
     }
 }
 
@@ -517,6 +519,12 @@ impl ReasonCode {
             Self::ArchiveOfAnotherTenant => (
                 "The archive is of another tenant: nothing of it was imported.",
                 "Import it into its own tenant; from there it can be restored into another one.",
+                Manager,
+                Permanent,
+            ),
+            Self::FileNotUnderstood => (
+                "A file of the folder became no policy; everything else was imported.",
+                "Look at the file. Where it holds a policy that you need, back the tenant up with TenantPilot.",
                 Manager,
                 Permanent,
             ),

@@ -26,7 +26,7 @@ use tp_store::{BackupEntry, BackupWritten, ClaimedRun, OpenBackup, StoreError};
 use crate::Tools;
 use crate::sign_in::{failed, showing_waits};
 
-pub(crate) use capture::{Names, Prepared, capture_one, prepare_archived, put};
+pub(crate) use capture::{Names, Prepared, capture_one, prepare_archived, prepare_foreign, put};
 pub(crate) use tally::Tally;
 use types::TypeRead;
 

@@ -107,7 +107,7 @@ pub(crate) struct Listed {
 /// A stored manifest without its lists.
 #[derive(Debug)]
 pub(crate) struct Head {
-    head: Value,
+    set: Value,
     types: BTreeMap<String, Value>,
     lists: Vec<PayloadAddress>,
 }
@@ -130,7 +130,7 @@ impl Head {
             }
             by_key.insert(text(&one, "type")?.to_owned(), one);
         }
-        Some(Self { head: content, types: by_key, lists })
+        Some(Self { set: content, types: by_key, lists })
     }
 }
 
@@ -197,7 +197,7 @@ impl Manifest {
             of_type.as_object_mut().map(|parts| parts.remove("list"));
             self.head.types.get(one.policy_type.as_str()) == Some(&of_type)
         };
-        said == self.head.head
+        said == self.head.set
             && types.len() == self.head.types.len()
             && types.iter().all(says)
             && items.len() == self.items.len()

@@ -43,6 +43,8 @@ macro_rules! migrations {
                 15,
                 "restore_mappings",
                 include_str!(concat!("../migrations/", $folder, "/0015_restore_mappings.sql")),
+            ),
+            (
                 18,
                 "second_factor",
                 include_str!(concat!("../migrations/", $folder, "/0018_second_factor.sql")),

@@ -1,6 +1,6 @@
 //! Reading the inventory: lists with search, filters and pages, and one policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use tp_domain::ids::{PolicyId, RunId};
@@ -240,6 +240,12 @@ mod tests {
 }
 
 #[derive(sqlx::FromRow)]
+struct IdOfNameRow {
+    graph_id: String,
+    name: String,
+}
+
+#[derive(sqlx::FromRow)]
 struct NameRow {
     policy_type: String,
     graph_id: String,
@@ -267,6 +273,51 @@ impl ClaimedRun {
             let wanted: BTreeSet<&(String, String)> = part.iter().collect();
             let named = rows.into_iter().map(|row| ((row.policy_type, row.graph_id), row.name));
             found.extend(named.filter(|(object, _)| wanted.contains(object)));
+        }
+        Ok(found)
+    }
+
+    /// The id of each object that alone has its name, by kind (`group`, or a policy type's key) and name. A
+    /// name that two have, in any case, stands for neither.
+    pub async fn ids_of_names(
+        &self,
+        wanted: BTreeSet<(String, String)>,
+    ) -> Result<HashMap<(String, String), String>, StoreError> {
+        let mut kinds: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (kind, name) in wanted {
+            kinds.entry(kind).or_default().push(name);
+        }
+        let mut found = HashMap::new();
+        for (kind, names) in kinds {
+            for part in names.chunks(MOST_NAMES) {
+                let keys = part.iter().map(|name| name.to_lowercase());
+                let mut sql = if kind == "group" {
+                    StmtBuilder::new(
+                        "SELECT graph_id, name FROM directory_groups WHERE scope_id = ",
+                    )
+                } else {
+                    StmtBuilder::new("SELECT graph_id, name FROM policies WHERE scope_id = ")
+                };
+                sql.bind(self.claimed.scope);
+                if kind != "group" {
+                    sql.push(" AND policy_type = ").bind(kind.as_str());
+                }
+                sql.push(" AND name_key IN ");
+                sql.bind_list(keys);
+                let stmt = sql.build();
+                let reach = self.claimed.reach();
+                let rows: Vec<IdOfNameRow> =
+                    self.store.db.read(reach, |tx| Box::pin(tx.all(stmt))).await?;
+                for name in part {
+                    let key = name.to_lowercase();
+                    let mut same = rows.iter().filter(|row| row.name.to_lowercase() == key);
+                    if let (Some(one), None) = (same.next(), same.next())
+                        && one.name == *name
+                    {
+                        found.insert((kind.clone(), name.clone()), one.graph_id.clone());
+                    }
+                }
+            }
         }
         Ok(found)
     }

@@ -70,6 +70,17 @@ pub(crate) fn prepare(
     Ok(Prepared { observed, content, modified_text, assignments, redactions, refers_to, named })
 }
 
+/// Takes the secrets out of an object that another tool has saved, with the names that it has kept.
+pub(crate) fn prepare_foreign(
+    contract: &Contract,
+    vault: &Vault,
+    observed: ObservedPolicy,
+    full: FullObject,
+    names: ReferenceNames,
+) -> Result<Prepared, Refused> {
+    Ok(Prepared { named: Some(names), ..prepare(contract, vault, observed, full)? })
+}
+
 /// Brings the content of an archive into its one form. What is a secret by the rules of today and was none
 /// when the archive was made is taken out as well.
 pub(crate) fn prepare_archived(

@@ -269,3 +269,91 @@ async fn an_import_is_taken_over_in_the_middle() {
         assert!(items.iter().all(|item| item.state == BackupItemState::Captured), "{name}");
     }
 }
+
+/// A zip file of stored entries.
+fn zip_of(files: &[(&str, String)]) -> Vec<u8> {
+    let (mut zip, mut list) = (Vec::new(), Vec::new());
+    for (path, text) in files {
+        let offset = u32::try_from(zip.len()).unwrap();
+        let length = u32::try_from(text.len()).unwrap();
+        let mut head: Vec<u8> = Vec::new();
+        for word in [20_u16, 0, 0, 0, 33] {
+            head.extend(word.to_le_bytes());
+        }
+        for word in [crc32fast::hash(text.as_bytes()), length, length] {
+            head.extend(word.to_le_bytes());
+        }
+        head.extend(u16::try_from(path.len()).unwrap().to_le_bytes());
+        head.extend([0, 0]);
+        zip.extend(0x0403_4b50_u32.to_le_bytes());
+        zip.extend(&head);
+        zip.extend(path.as_bytes());
+        zip.extend(text.as_bytes());
+        list.extend(0x0201_4b50_u32.to_le_bytes());
+        list.extend(20_u16.to_le_bytes());
+        list.extend(&head);
+        list.extend([0; 10]);
+        list.extend(offset.to_le_bytes());
+        list.extend(path.as_bytes());
+    }
+    let (count, offset) = (u16::try_from(files.len()).unwrap(), u32::try_from(zip.len()).unwrap());
+    zip.extend(&list);
+    zip.extend(0x0605_4b50_u32.to_le_bytes());
+    zip.extend([0; 4]);
+    zip.extend(count.to_le_bytes());
+    zip.extend(count.to_le_bytes());
+    zip.extend(u32::try_from(list.len()).unwrap().to_le_bytes());
+    zip.extend(offset.to_le_bytes());
+    zip.extend([0, 0]);
+    zip
+}
+
+#[tokio::test]
+async fn a_folder_of_another_tool_becomes_a_set_that_says_what_it_lacks() {
+    const ID: &str = "8a7f0e0e-5f0c-4b7e-9d0a-0d6b0a1c2d3e";
+    let custom = serde_json::json!({
+        "@odata.type": "#microsoft.graph.windows10CustomConfiguration", "id": ID,
+        "displayName": "Wi-Fi", "omaSettings": [{
+            "@odata.type": "#microsoft.graph.omaSettingString", "omaUri": "./x",
+            "value": "the clear key", "isEncrypted": false,
+        }],
+    });
+    let nameless = serde_json::json!({
+        "@odata.type": "#microsoft.graph.windows10GeneralConfiguration", "displayName": "Camera",
+        "cameraBlocked": true,
+    });
+    let folder = zip_of(&[
+        ("b/Device Configurations/Camera_windows10GeneralConfiguration.json", nameless.to_string()),
+        (&format!("b/Device Configurations/Wi-Fi__{ID}.json"), custom.to_string()),
+        ("b/Device Configurations/Odd.json", "{".to_owned()),
+    ]);
+    for world in worlds(None).await {
+        let name = world.db.name();
+        let run = world.import(&folder).await;
+        assert_eq!(run.state.outcome(), Outcome::PartiallySucceeded, "{name} {:?}", run.failures);
+        assert_eq!((run.counts.succeeded, run.counts.failed), (2, 0), "{name}");
+        assert_eq!(run.context["source"], "intunecd", "{name}");
+        assert_eq!(run.context["not_understood"], 1, "{name}");
+        let failure = &run.failures[0];
+        assert_eq!(failure.code, ReasonCode::FileNotUnderstood, "{name}");
+        let file = failure.items[0].name.as_deref();
+        assert_eq!(file, Some("b/Device Configurations/Odd.json"), "{name}");
+        let set = world.set(1).await;
+        assert_eq!((set.state, set.items), (BackupState::Partial, 2), "{name}");
+        let types = world.backups().await.backup_types(set.id).await.unwrap();
+        let reason = types[0].completeness.reason();
+        assert_eq!(reason, Some(ReasonCode::CompletenessUnknown), "{name}");
+        let texts = world.texts(1).await;
+        assert!(texts.keys().any(|(_, id)| id == ID), "{name}: its own id");
+        let all: String = texts.into_values().collect();
+        assert!(!all.contains("the clear key") && all.contains("cameraBlocked"), "{name}");
+        for file in files(world.folder()) {
+            let bytes = std::fs::read(&file).unwrap();
+            assert!(!bytes.windows(13).any(|part| part == b"the clear key"), "{name}");
+        }
+        // Once more: the same policies, the same ids.
+        assert_eq!(world.import(&folder).await.context["new_versions"], 0, "{name}");
+        let odd = world.import(&zip_of(&[("a/b.json", "{}".to_owned())])).await;
+        assert_eq!(odd.state.outcome(), Outcome::Failed, "{name}: no folder that is known");
+    }
+}

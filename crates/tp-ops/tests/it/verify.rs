@@ -39,6 +39,25 @@ impl Dice {
     }
 }
 
+impl Dice {
+    /// Some files. One part of the list of contents at a time: what is wrong with it is one finding.
+    fn chosen(
+        &mut self,
+        all: &[PathBuf],
+        keys: &BTreeMap<String, String>,
+        most: usize,
+    ) -> Vec<PathBuf> {
+        let mut has_part = false;
+        let mut files = self.shuffled(all);
+        files.retain(|file| {
+            let is_part = key_of(keys, file) == MANIFEST;
+            !(is_part && std::mem::replace(&mut has_part, true))
+        });
+        files.truncate(most);
+        files
+    }
+}
+
 pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
@@ -119,17 +138,7 @@ async fn every_changed_byte_and_every_swap_is_found_and_nothing_else() {
         let at_once = (all.len() / 2).min(100);
         let (mut flips, mut found) = (0, 0);
         while flips < 1_000 {
-            // One part of the list of contents at a time: what is wrong with it is one finding.
-            let mut has_part = false;
-            let chosen: Vec<PathBuf> = dice
-                .shuffled(&all)
-                .into_iter()
-                .filter(|file| {
-                    let is_part = key_of(&keys, file) == MANIFEST;
-                    !(is_part && std::mem::replace(&mut has_part, true))
-                })
-                .take(at_once.min(1_000 - flips))
-                .collect();
+            let chosen = dice.chosen(&all, &keys, at_once.min(1_000 - flips));
             let before: Vec<Vec<u8>> =
                 chosen.iter().map(|file| std::fs::read(file).unwrap()).collect();
             for (file, bytes) in chosen.iter().zip(&before) {
@@ -190,12 +199,8 @@ async fn what_is_missing_cut_or_longer_is_said_as_such() {
         let name = world.db.name();
         world.backup(CreateBackup::of_types(vec![key("deviceConfiguration")], true)).await;
         let keys = keys(&world, 1).await;
-        let list: PathBuf = files(world.folder())
-            .into_iter()
-            .find(|file| key_of(&keys, file) == "manifest")
-            .unwrap();
-        let others: Vec<PathBuf> =
-            files(world.folder()).into_iter().filter(|file| *file != list).collect();
+        let (lists, others): (Vec<PathBuf>, Vec<PathBuf>) =
+            files(world.folder()).into_iter().partition(|file| key_of(&keys, file) == MANIFEST);
         std::fs::remove_file(&others[0]).unwrap();
         std::fs::write(&others[1], b"").unwrap();
         let mut longer = std::fs::read(&others[2]).unwrap();
@@ -209,7 +214,7 @@ async fn what_is_missing_cut_or_longer_is_said_as_such() {
         ]);
         assert_eq!(world.faulty(run.id).await, expected, "{name}");
         // Without its list of contents, what the database says is verified all the same.
-        std::fs::remove_file(&list).unwrap();
+        std::fs::remove_file(&lists[0]).unwrap();
         let run = world.verify_backup(1).await;
         expected.insert("manifest".to_owned(), ReasonCode::PayloadMissing);
         assert_eq!(world.faulty(run.id).await, expected, "{name}");

@@ -125,6 +125,21 @@ async fn groups_feed_the_directory_cache() {
             .await
             .unwrap();
         assert_eq!(first, Observed { counted: 1, rows_written: 1 });
+        let asked = |name: &str| [("group".to_owned(), name.to_owned())];
+        let known = claim.ids_of_names(asked("Pilot").into()).await.unwrap();
+        assert_eq!(known[&asked("Pilot")[0]], "g1", "{}", world.db.name());
+        assert!(
+            claim.ids_of_names(asked("pilot").into()).await.unwrap().is_empty(),
+            "another name"
+        );
+        let twin = ObservedGroup { graph_id: "g2".to_owned(), ..group("PILOT") };
+        claim.groups_observe(&key("group"), vec![group("Pilot"), twin]).await.unwrap();
+        let twins = claim.ids_of_names(asked("Pilot").into()).await.unwrap();
+        assert!(twins.is_empty(), "{}: a name of two stands for neither", world.db.name());
+        claim.groups_observe(&key("group"), vec![group("Pilot")]).await.unwrap();
+        let foreign =
+            world.store().test_execute("DELETE FROM directory_groups WHERE graph_id = 'g2'");
+        foreign.await.unwrap();
         let same = claim.groups_observe(&key("group"), vec![group("Pilot")]).await.unwrap();
         assert_eq!(same, Observed::default());
         let renamed = claim.groups_observe(&key("group"), vec![group("Pilots")]).await.unwrap();

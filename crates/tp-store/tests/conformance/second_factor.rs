@@ -68,7 +68,7 @@ async fn a_second_factor_is_turned_on_by_its_first_code() {
         assert_eq!([one, two].iter().flatten().count(), 1, "of two at once one");
         // A clock that is one step off is taken, two are not.
         let early = app(&secret, store);
-        world.db.clock.advance(Duration::from_secs(60));
+        world.db.clock.advance(Duration::from_mins(1));
         assert_eq!(take(early).await, None);
         let late = app(&secret, store);
         world.db.clock.advance(Duration::from_secs(30));

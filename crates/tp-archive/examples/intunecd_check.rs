@@ -17,7 +17,7 @@ use tp_archive::{ForeignFolder, Found, Limits, Zip};
 use tp_catalog::body::is_annotation;
 use tp_catalog::registry::Catalog;
 use tp_domain::json;
-use tp_domain::json::Json;
+use tp_domain::json::{Json, Object};
 
 /// Members that `IntuneCD` removes (`IntuneCDBase.remove_keys`), of an object and of some of its parts.
 const REMOVED: [&str; 24] = [
@@ -137,7 +137,7 @@ fn figure(name: &str, target: &str, holds: bool, measured: &str) {
 }
 
 fn objects(state: &Json) -> BTreeMap<String, &Json> {
-    let sets = state.as_object().into_iter().flat_map(|sets| sets.values());
+    let sets = state.as_object().into_iter().flat_map(Object::values);
     let all = sets.filter_map(Json::as_array).flatten();
     all.filter_map(|one| Some((one.get("id")?.as_str()?.to_owned(), one))).collect()
 }
@@ -170,7 +170,7 @@ fn compare(key: &str, typed: bool, own: &Json, read: &Json) -> Vec<String> {
         }
     };
     let members = |value: &Json| -> BTreeMap<String, Json> {
-        let all = value.as_object().into_iter().flat_map(|members| members.iter());
+        let all = value.as_object().into_iter().flat_map(Object::iter);
         let named = all.filter_map(|(name, value)| Some((name.as_str()?.to_owned(), value)));
         let is_empty = |value: &Json| value.is_null() || *value == Json::Array(Vec::new());
         named

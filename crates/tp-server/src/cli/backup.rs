@@ -68,7 +68,8 @@ pub(crate) enum BackupCommand {
         #[command(flatten)]
         waiting: WaitArgs,
     },
-    /// Make a backup set of an archive that TenantPilot has exported from this tenant
+    /// Make a backup set of an archive of this tenant: of TenantPilot, or the zipped folder of IntuneCD,
+    /// IntuneManagement or IntuneBackupAndRestore
     Import {
         /// The zip file
         file: PathBuf,

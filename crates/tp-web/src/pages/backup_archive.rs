@@ -125,12 +125,13 @@ pub(crate) async fn import_form(
         } }
         div.head { div {
             h1 { "Import a backup" }
-            p.sub { "An archive that TenantPilot has exported from this tenant, here or in another installation." }
+            p.sub { "An archive that TenantPilot has exported from this tenant, here or in another installation; or the zipped backup folder of IntuneCD, IntuneManagement or IntuneBackupAndRestore." }
         } }
         ul {
             li { "The whole archive is checked first. If anything in it is wrong, nothing is imported." }
             li { "It becomes a backup that says that it was imported. Nothing is written to Microsoft Intune." }
             li { "An archive of another tenant is refused: import it there, and restore from there." }
+            li { "A folder of another tool does not say how complete it is, so the backup says the same of each type." }
         }
         form.stack method="post" action=(paths::backup_import(tenant)) enctype="multipart/form-data" {
             (shell.csrf())

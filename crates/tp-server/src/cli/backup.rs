@@ -68,8 +68,7 @@ pub(crate) enum BackupCommand {
         #[command(flatten)]
         waiting: WaitArgs,
     },
-    /// Make a backup set of an archive of this tenant: of TenantPilot, or the zipped folder of IntuneCD,
-    /// IntuneManagement or IntuneBackupAndRestore
+    /// Make a backup set of an archive of this tenant, or of the zipped folder of another backup tool
     Import {
         /// The zip file
         file: PathBuf,

@@ -65,7 +65,7 @@ async fn worlds_with(corpus: Option<PathBuf>, scale: u32) -> Vec<World> {
     for db in databases().await {
         let estate = EstatePlan { corpus: corpus.clone(), tenants: 1, scale, seed: 7 };
         let sim = Sim::new(SimOptions { estate, ..SimOptions::default() }).unwrap();
-        worlds.push(World::new(db, sim.spawn().await.unwrap()).await);
+        worlds.push(World::new(db, sim.spawn().await.unwrap(), scale).await);
     }
     worlds
 }
@@ -81,7 +81,7 @@ fn worker(id: WorkerId, db: &TestDatabase, tools: &Tools) -> Worker {
 }
 
 impl World {
-    pub(crate) async fn new(db: TestDatabase, sim: SpawnedSim) -> Self {
+    pub(crate) async fn new(db: TestDatabase, sim: SpawnedSim, scale: u32) -> Self {
         let (workspace, _) = db.store.test_workspace().await;
         let tenant = sim.sim.tenants().remove(0);
         let new = NewTenant {
@@ -96,7 +96,12 @@ impl World {
         let actor = db.store.test_actor("owner@example.com").await;
         let cloud = Cloud::new("sim", &sim.url, &sim.url).unwrap();
         let options = GraphOptions {
-            idle_timeout: Duration::from_millis(500),
+            // A large tenant's simulator is at work for longer before it answers.
+            idle_timeout: if scale == 1 {
+                Duration::from_millis(500)
+            } else {
+                Duration::from_secs(30)
+            },
             patience: Duration::from_secs(3),
             attempts: 3,
             max_page_bytes: 8 << 20,

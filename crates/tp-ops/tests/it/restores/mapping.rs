@@ -43,7 +43,7 @@ async fn pairs() -> Vec<Two> {
     for db in databases().await {
         let estate = EstatePlan { corpus: None, tenants: 2, scale: 1, seed: 7 };
         let sim = Sim::new(SimOptions { estate, ..SimOptions::default() }).unwrap();
-        let world = World::new(db, sim.spawn().await.unwrap()).await;
+        let world = World::new(db, sim.spawn().await.unwrap(), 1).await;
         let other = world.sim.sim.tenants().remove(1);
         let new = NewTenant {
             name: other.display_name,
